@@ -1,0 +1,2 @@
+//! Measures sylvan and its peers side by side.
+fn main() {}
