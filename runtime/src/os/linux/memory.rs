@@ -1,0 +1,150 @@
+//! Address space: reserving it, guarding parts of it, giving its pages back, and finding out how
+//! much more of it the kernel will describe for us.
+//!
+//! A reservation is readable and writable from the start and costs no memory until touched. Two
+//! kinds of guard exist. `install_guard` marks page table entries (Linux 6.13 and later): the
+//! mapping stays one entry in the kernel's list, and the guard survives `discard`. `protect_none`
+//! splits the mapping, two entries more each, of which a process may have `vm.max_map_count`.
+//!
+//! Nothing here tracks what it mapped; whoever reserves a range unmaps exactly that range.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Returns the size of a page in bytes.
+pub(crate) fn page_size() -> usize {
+    static CACHED: AtomicUsize = AtomicUsize::new(0);
+    // ORDERING: Relaxed, for the value is a constant of the machine; whoever sees 0 asks again.
+    let cached = CACHED.load(Ordering::Relaxed);
+    if cached != 0 {
+        return cached;
+    }
+    // SAFETY: `sysconf` reads a constant; it has no preconditions.
+    let asked = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    let bytes = usize::try_from(asked).expect("every Linux tells its page size");
+    // ORDERING: Relaxed, as the load above.
+    CACHED.store(bytes, Ordering::Relaxed);
+    bytes
+}
+
+/// Reserves `len` bytes of private, readable and writable memory that holds no pages yet.
+///
+/// Swap and commit space are not set aside (`MAP_NORESERVE`) and no huge pages form (one touched
+/// byte would otherwise cost 2 MiB). The mapping is called "sylvan stacks" in `/proc/self/maps`.
+/// Flags and name are set before the first touch: only then do neighbours merge into one entry of
+/// the kernel's list (300 reservations of 64 MiB cost 4 to 6 entries).
+///
+/// # Errors
+///
+/// The kernel's own: `ENOMEM` for an exhausted address space or `ulimit -v`, `EAGAIN` for
+/// `ulimit -l` while `mlockall(MCL_FUTURE)` holds.
+pub(crate) fn map_reserve(len: usize) -> io::Result<*mut u8> {
+    let protection = libc::PROT_READ | libc::PROT_WRITE;
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+    // SAFETY: without MAP_FIXED the kernel picks a free range, so no existing memory is touched.
+    let mapped = unsafe { libc::mmap(std::ptr::null_mut(), len, protection, flags, -1, 0) };
+    if mapped == libc::MAP_FAILED {
+        return Err(io::Error::last_os_error());
+    }
+    // Both are wishes: a kernel built without huge pages or without names for anonymous memory
+    // refuses, and nothing but cost or beauty is lost.
+    // SAFETY: the range is the mapping just made, which nobody else knows yet.
+    let _ = unsafe { libc::madvise(mapped, len, libc::MADV_NOHUGEPAGE) };
+    let name = c"sylvan stacks".as_ptr();
+    let subject = libc::PR_SET_VMA_ANON_NAME as usize;
+    // SAFETY: as above; the name is a string that ends in NUL, which the kernel copies.
+    let _ = unsafe { libc::prctl(libc::PR_SET_VMA, subject, mapped as usize, len, name) };
+    Ok(mapped.cast())
+}
+
+/// Gives a reservation back to the kernel.
+///
+/// # Safety
+///
+/// S1: `address` and `len` are exactly what one call of [`map_reserve`] gave and was given.
+/// S2: nothing in the range is used any more, and nobody keeps a reference into it.
+pub(crate) unsafe fn unmap(address: *mut u8, len: usize) {
+    // SAFETY: S1 and S2 are this call's own conditions. It fails only for a range that is no
+    // mapping, or for want of memory to split one, and S1 excludes both.
+    let result = unsafe { libc::munmap(address.cast(), len) };
+    debug_assert_eq!(result, 0, "munmap of a reservation: {}", io::Error::last_os_error());
+}
+
+/// Makes a range fault on every access, without splitting its mapping (`MADV_GUARD_INSTALL`).
+///
+/// Installing over a guard that is there already changes nothing. The guard outlives [`discard`].
+///
+/// # Errors
+///
+/// `EINVAL` on a kernel before 6.13, and for memory that is locked (`mlockall`).
+///
+/// # Safety
+///
+/// S1: the range lies in one reservation. S2: nothing that it holds is needed any more.
+pub(crate) unsafe fn install_guard(address: *mut u8, len: usize) -> io::Result<()> {
+    /// `MADV_GUARD_INSTALL` of `linux/mman.h`, which the oldest `libc` we accept does not name.
+    const MADV_GUARD_INSTALL: libc::c_int = 102;
+    // SAFETY: S1 and S2; the call drops the pages of the range and nothing else.
+    checked(unsafe { libc::madvise(address.cast(), len, MADV_GUARD_INSTALL) })
+}
+
+/// Makes a range fault on every access by taking its permissions away (`mprotect`).
+///
+/// Costs two entries of the kernel's list of mappings, unless the range lies at a mapping's end.
+///
+/// # Errors
+///
+/// `ENOMEM` when the list is full.
+///
+/// # Safety
+///
+/// S1: the range lies in one reservation. S2: nothing that it holds is needed any more.
+pub(crate) unsafe fn protect_none(address: *mut u8, len: usize) -> io::Result<()> {
+    // SAFETY: S1 and S2; later accesses fault instead of reaching other memory.
+    checked(unsafe { libc::mprotect(address.cast(), len, libc::PROT_NONE) })
+}
+
+/// Gives the pages of a range back to the kernel; the next touch finds zeros. Guards stay.
+///
+/// # Errors
+///
+/// `EINVAL` for locked memory, whose pages then stay where they are.
+///
+/// # Safety
+///
+/// S1: the range lies in one reservation. S2: nothing that it holds is needed any more.
+pub(crate) unsafe fn discard(address: *mut u8, len: usize) -> io::Result<()> {
+    // SAFETY: S1 and S2.
+    checked(unsafe { libc::madvise(address.cast(), len, libc::MADV_DONTNEED) })
+}
+
+/// Returns how many mappings a process may have (`vm.max_map_count`), if `/proc` tells.
+pub(crate) fn map_count_limit() -> Option<usize> {
+    let mut text = [0; 32];
+    let mut file = File::open("/proc/sys/vm/max_map_count").ok()?;
+    let len = file.read(&mut text).ok()?;
+    std::str::from_utf8(&text[..len]).ok()?.trim().parse().ok()
+}
+
+/// Returns how many mappings this process has, if `/proc` tells: one per line of its list.
+///
+/// Costs about half a microsecond per mapping. It allocates nothing, for it is called when the
+/// list is nearly full and an allocation might need a new mapping.
+pub(crate) fn map_count_used() -> Option<usize> {
+    let mut block = [0; 4096];
+    let mut file = File::open("/proc/self/maps").ok()?;
+    let mut lines = 0;
+    loop {
+        match file.read(&mut block) {
+            Ok(0) => return Some(lines),
+            Ok(len) => lines += block[..len].iter().filter(|&&byte| byte == b'\n').count(),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => return None,
+        }
+    }
+}
+
+fn checked(result: libc::c_int) -> io::Result<()> {
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}

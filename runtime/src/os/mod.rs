@@ -1,0 +1,38 @@
+//! The kernel's calls that the runtime needs, under one portable set of names, so that no other
+//! layer holds an `unsafe` system call or a number out of a manual page.
+//!
+//! Each system has one folder that offers exactly the items re-exported here; what depends on the
+//! processor alone is in `arch`. Addresses are plain `*mut u8` and lengths are bytes: what a
+//! range *means* (a chunk, a guard, a stack) is the business of the layer above.
+//!
+//! Nothing here keeps a policy, retries on its own judgement, or hides an error: a call that the
+//! kernel refused comes back as `io::Error` with the kernel's own number in it.
+
+#[cfg(not(target_pointer_width = "64"))]
+compile_error!(
+    "sylvan needs a 64-bit target: its stacks are address space that is reserved but not used"
+);
+
+#[cfg(not(target_os = "linux"))]
+compile_error!("sylvan runs on Linux; its `os` layer has no file for this system yet");
+
+mod arch;
+#[cfg(target_os = "linux")]
+mod linux;
+
+pub(crate) use arch::{prefetch, stack_pointer};
+#[cfg(target_os = "linux")]
+pub(crate) use linux::{
+    fault::{AltStack, install_fault_handler, write_stderr},
+    futex::{FutexWait, futex_wait, futex_wake},
+    memory::{
+        discard, install_guard, map_count_limit, map_count_used, map_reserve, page_size,
+        protect_none, unmap,
+    },
+    thread::{at_thread_exit, current_tid, set_timer_slack},
+};
+
+#[cfg(test)]
+pub(crate) mod child;
+#[cfg(test)]
+mod tests;
