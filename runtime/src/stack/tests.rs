@@ -268,7 +268,8 @@ fn touching_a_guard_ends_in_the_report_with_either_kind_of_guard() {
         assert_eq!(output.status.signal(), Some(libc::SIGABRT), "{variables:?}");
         let errors = child::text(&output.stderr);
         let expected = format!(
-            "thread 'deep' (green thread 7, spawned at here:1) has overflowed its stack of {} bytes",
+            "thread 'deep' (green thread 7, spawned at here:1) \
+             has overflowed its stack of {} bytes",
             Class::DEFAULT.usable_bytes()
         );
         assert!(errors.contains(&expected), "{errors}");
