@@ -23,6 +23,7 @@ mod linux;
 pub(crate) use arch::{prefetch, stack_pointer};
 #[cfg(target_os = "linux")]
 pub(crate) use linux::{
+    barrier::heavy_barrier,
     fault::{AltStack, install_fault_handler, write_stderr},
     futex::{FutexWait, futex_wait, futex_wake},
     memory::{
@@ -36,3 +37,13 @@ pub(crate) use linux::{
 pub(crate) mod child;
 #[cfg(test)]
 mod tests;
+
+/// Prints why the process cannot go on, and ends it. For broken invariants, and for the few ends
+/// that are safer than going on.
+#[cold]
+pub(crate) fn abort_with(message: &str) -> ! {
+    write_stderr(b"sylvan: fatal: ");
+    write_stderr(message.as_bytes());
+    write_stderr(b"\n");
+    std::process::abort()
+}

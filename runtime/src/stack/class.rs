@@ -27,6 +27,9 @@ impl Class {
     /// The class of a thread that asks for nothing: 192 KiB usable, 960 KiB with debug assertions.
     pub(crate) const DEFAULT: Class = Class(0);
 
+    /// The most usable bytes that a stack can have: 64 GiB less its guard.
+    pub(crate) const USABLE_MAX: usize = MAX_STRIDE - GUARD_BYTES;
+
     /// How many classes there are: 19, with debug assertions 17.
     pub(super) const COUNT: usize =
         MAX_STRIDE.ilog2() as usize - DEFAULT_STRIDE.ilog2() as usize + 1;
@@ -42,7 +45,7 @@ impl Class {
     ///
     /// `InvalidInput` for 0 and for more than the maximum; the message names the range.
     pub(crate) fn for_usable(bytes: usize) -> Result<Class, io::Error> {
-        let max = MAX_STRIDE - GUARD_BYTES;
+        let max = Class::USABLE_MAX;
         if bytes == 0 || bytes > max {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,

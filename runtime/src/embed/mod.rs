@@ -1,0 +1,12 @@
+//! Embedding: how a program builds, runs and ends a runtime.
+//!
+//! Everything here is a thin face of `sched`; the macros' private entries live here too.
+
+mod builder;
+mod entry;
+mod runtime;
+
+pub use builder::Builder;
+pub use runtime::{Handle, Runtime, join, run};
+
+pub use entry::{Options, main, test};

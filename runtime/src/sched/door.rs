@@ -1,0 +1,287 @@
+//! The door: the one place where a thread waits, for whatever reason, green or kernel.
+//!
+//! Every wait in the crate is `begin`, then the caller tells whoever shall wake it, then `wait`.
+//! Here, and nowhere else, the reason is recorded, the deadline armed, cancellation delivered,
+//! and a green thread leaves its stack. A kernel thread takes the same path and sleeps on its
+//! state word instead; that is what makes locks, joins and scopes work for both.
+//!
+//! *Commit after switch.* A green thread that waits is marked `WAITING` by its worker, after it
+//! has left its stack: whoever wakes it before that only clears `IN_WAIT`, and the commit then
+//! finds the wait over. So no wake is lost, and none runs a stack that is still in use.
+//!
+//! Nothing may hold a kernel lock, a borrow of a thread-local or a pointer into another thread's
+//! stack across the door. User code never runs here, apart from what an unwinding runs.
+
+use std::panic::Location;
+use std::time::Instant;
+
+use crate::clock;
+use crate::sched::ballast;
+use crate::sched::worker::Core;
+use crate::task::current::{self, Me};
+use crate::task::packet::Cancelled;
+use crate::task::{
+    Accepts, Cause, Commit, Duty, Header, HeaderRef, Kind, Reason, Sequence, WaitRecord, family,
+};
+use crate::wheel::Entry;
+
+/// A wait that has begun: the wakers may be told its number.
+#[must_use]
+pub(crate) struct Pending {
+    me: Me,
+    sequence: Sequence,
+    accepts: Accepts,
+}
+
+/// Whether cancellation may end a wait.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Cancel {
+    /// It ends the wait by unwinding, unless a shield is up or the thread unwinds already.
+    Delivers,
+    /// It does not; it is passed on to those that the wait is for.
+    Shielded,
+}
+
+/// Opens a wait of the current thread. Delivers a cancellation that has come already.
+pub(crate) fn begin(permit: bool, cancel: Cancel) -> Pending {
+    let me = current::me();
+    let cancel = cancel == Cancel::Delivers && deliverable(&me);
+    if cancel {
+        deliver_if_cancelled(&me);
+    } else {
+        enter_family(&me);
+    }
+    let accepts = Accepts { permit, cancel };
+    let sequence = me.state.begin_wait(accepts);
+    Pending { me, sequence, accepts }
+}
+
+impl Pending {
+    /// The number under which wakers find this wait.
+    pub(crate) fn sequence(&self) -> Sequence {
+        self.sequence
+    }
+
+    /// A counted reference to the waiting thread, for those who will wake it.
+    pub(crate) fn thread(&self) -> HeaderRef {
+        HeaderRef::new(&self.me)
+    }
+
+    /// The waiting thread.
+    pub(crate) fn header(&self) -> &Header {
+        &self.me
+    }
+
+    /// Ends the wait without waiting. True: a wake had already ended it.
+    pub(crate) fn abandon(self) -> bool {
+        self.me.state.abandon_wait()
+    }
+
+    /// Waits. Never gives [`Cause::Cancelled`]: that unwinds from here.
+    // SUSPENDS
+    pub(crate) fn wait(self, reason: Reason, deadline: Option<Instant>) -> Cause {
+        if let Some(deadline) = deadline
+            && deadline <= clock::now()
+        {
+            return self.give_up_at_once();
+        }
+        let cause = match self.me.kind {
+            Kind::Green => wait_green(&self, reason, deadline),
+            Kind::Kernel => wait_kernel(&self, deadline),
+        };
+        if cause == Cause::Cancelled {
+            deliver();
+        }
+        cause
+    }
+
+    /// The deadline has passed before the wait began.
+    fn give_up_at_once(self) -> Cause {
+        let permit = self.accepts.permit;
+        if self.me.state.abandon_wait() {
+            Cause::Woken
+        } else if permit && self.me.state.try_take_permit() {
+            Cause::Permit
+        } else {
+            Cause::TimedOut
+        }
+    }
+}
+
+/// Ends the wait `sequence` of `thread`. False: it has ended otherwise, and the wake can be given
+/// to somebody else.
+pub(crate) fn wake(thread: &Header, sequence: Sequence) -> bool {
+    match thread.state.wake(sequence) {
+        Duty::Nothing => false,
+        Duty::Noted => true,
+        Duty::Schedule => {
+            schedule(thread);
+            true
+        }
+    }
+}
+
+/// Gives `thread` its permit.
+pub(crate) fn unpark(thread: &Header) {
+    if thread.state.unpark() == Duty::Schedule {
+        schedule(thread);
+    }
+}
+
+/// Cancels `thread` and everybody below it.
+pub(crate) fn cancel(thread: &Header) {
+    family::cancel_tree(thread, |thread| schedule(&thread));
+}
+
+/// Carries out the duty to schedule a thread that has just become ready.
+pub(crate) fn schedule(thread: &Header) {
+    match thread.kind {
+        Kind::Kernel => {
+            crate::os::futex_wake(std::ptr::from_ref(thread.state.futex().0), 1);
+        }
+        Kind::Green => Core::schedule(thread),
+    }
+}
+
+/// A place where a thread may be cancelled without having to wait: delivers what has come.
+pub(crate) fn checkpoint() {
+    let me = current::me();
+    if deliverable(&me) {
+        deliver_if_cancelled(&me);
+    }
+}
+
+/// Whether the current thread was cancelled, delivered or not.
+pub(crate) fn is_cancelled() -> bool {
+    let me = current::me();
+    enter_family(&me);
+    me.state.is_cancelled() || Core::current().is_some_and(|core| core.cancels_all(&me))
+}
+
+/// Whether a cancellation of `me` may unwind from here.
+fn deliverable(me: &Header) -> bool {
+    cfg!(panic = "unwind") && me.shield.get() == 0 && !std::thread::panicking()
+}
+
+fn deliver_if_cancelled(me: &Header) {
+    enter_family(me);
+    let shutting_down = Core::current().is_some_and(|core| core.cancels_all(me));
+    if shutting_down && !me.state.is_cancelled() {
+        cancel(me);
+    }
+    if me.state.is_cancelled() {
+        deliver();
+    }
+}
+
+/// Makes a scope's child findable for cancellations from above, once.
+#[inline]
+fn enter_family(me: &Header) {
+    // ORDERING: Relaxed; a thread that was entered stays so, and this is the thread itself.
+    let linked = me.linked.load(std::sync::atomic::Ordering::Relaxed);
+    if !me.scope.get().is_null() && !linked {
+        for late in family::enter_lists(me) {
+            cancel(&late);
+        }
+    }
+}
+
+/// Unwinds the current thread. No panic hook runs, so nothing is printed.
+#[cold]
+fn deliver() -> ! {
+    std::panic::resume_unwind(Cancelled::payload())
+}
+
+// SUSPENDS
+fn wait_green(pending: &Pending, reason: Reason, deadline: Option<Instant>) -> Cause {
+    let me: &Header = &pending.me;
+    let core = Core::current().expect("a green thread runs on a worker");
+    let record = WaitRecord {
+        reason,
+        since_ns: core.coarse_now_ns(),
+        timer: Entry::new(std::ptr::from_ref(me).cast()),
+        sequence: pending.sequence,
+        unlink: None,
+    };
+    me.wait.set(&record);
+    core.register(me);
+    if let Some(deadline) = deadline {
+        // SAFETY: S1: `record` stays until the disarm below, which every way out of the wait
+        // passes, for nothing unwinds from the suspension. S2, S3: this worker is home.
+        unsafe { core.wheel().arm(&record.timer, clock::to_ns(deadline)) };
+    }
+    let swapped = std::thread::panicking().then(ballast::swap_out);
+    core.suspend_waiting(me);
+    if let Some(swapped) = swapped {
+        ballast::swap_in(swapped);
+    }
+    // SAFETY: S2, S3: a thread comes back where it left, on its home worker.
+    unsafe { core.wheel().disarm(&record.timer) };
+    me.wait.set(std::ptr::null());
+    me.state.finish_wait()
+}
+
+/// A kernel thread sleeps on its own state word.
+fn wait_kernel(pending: &Pending, deadline: Option<Instant>) -> Cause {
+    let me: &Header = &pending.me;
+    if me.state.commit_wait() == Commit::Waiting {
+        loop {
+            let (word, Some(waiting)) = me.state.futex() else { break };
+            let left = deadline.map(|at| at.saturating_duration_since(clock::now()));
+            if left.is_some_and(|left| left.is_zero()) {
+                // Whether the deadline or a wake has ended the wait, the word says so; the duty
+                // to schedule is this thread's own and done by going on.
+                let _ = me.state.time_out(pending.sequence);
+                continue;
+            }
+            crate::os::futex_wait(word, waiting, left);
+        }
+    }
+    me.state.finish_wait()
+}
+
+/// A wait's reason at the caller's place.
+#[track_caller]
+pub(crate) fn reason(kind: crate::task::WaitKind) -> Reason {
+    Reason::new(kind, Location::caller())
+}
+
+/// Begins a call that may wait: delivers a cancellation, and yields if the thread has had more
+/// than its slice.
+// SUSPENDS
+#[inline]
+pub(crate) fn switch_point() {
+    if let Some(core) = Core::current()
+        && core.charge()
+    {
+        yield_for_fairness();
+    }
+}
+
+// SUSPENDS
+#[cold]
+fn yield_for_fairness() {
+    if !current::green().is_null() && !std::thread::panicking() {
+        yield_now();
+    }
+}
+
+/// Lets other threads run.
+// SUSPENDS
+pub(crate) fn yield_now() {
+    let me = current::me();
+    if deliverable(&me) {
+        deliver_if_cancelled(&me);
+    }
+    match me.kind {
+        Kind::Kernel => std::thread::yield_now(),
+        Kind::Green => {
+            let core = Core::current().expect("a green thread runs on a worker");
+            let swapped = std::thread::panicking().then(ballast::swap_out);
+            core.suspend_yielding(&me);
+            if let Some(swapped) = swapped {
+                ballast::swap_in(swapped);
+            }
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! Which workers sleep, who searches, and who stands sentinel.
+//!
+//! The protocol and the reason why nothing is lost stand in `README.md` beside this file; read it
+//! first. This file is the word in which the protocol keeps its counts, and the mask that says
+//! which workers may be picked. It knows neither queues nor futexes.
+
+use crate::primitives::{AtomicU64, Ordering};
+
+/// See the file's comment.
+pub(crate) struct Idle {
+    /// | bits | meaning |
+    /// |---|---|
+    /// | 0..16 | number of sleeping workers |
+    /// | 16..32 | number of searching workers, those included that were picked and are about to |
+    /// | 32 | a sentinel stands: one of the sleeping looks round by itself, soon |
+    ///
+    /// A worker is exactly one of: awake, awake and searching, sleeping. A sentinel is sleeping.
+    word: AtomicU64,
+    /// Bit `w % 64` of entry `w / 64`: worker `w` sleeps and nobody has picked it. Whoever clears
+    /// the bit of a worker other than itself has given it one of the counted searches.
+    unpicked: Box<[AtomicU64]>,
+    workers: u64,
+}
+
+const SLEEPING: u64 = 1;
+const SEARCHING: u64 = 1 << 16;
+const SENTINEL: u64 = 1 << 32;
+const FIELD: u64 = 0xffff;
+
+/// How a worker sleeps.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Sleep {
+    /// With a timeout, after which it looks for work whose owner is stuck.
+    Sentinel,
+    /// Until somebody wakes it.
+    Plain,
+}
+
+/// Whether a worker that fell asleep was picked to search.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Role {
+    /// Picked: it counts as searching from now on.
+    Searcher,
+    /// Woken for a reason of its own.
+    Own,
+}
+
+impl Idle {
+    pub(crate) fn new(workers: usize) -> Idle {
+        Idle {
+            word: AtomicU64::new(0),
+            unpicked: (0..workers.div_ceil(64)).map(|_| AtomicU64::new(0)).collect(),
+            workers: workers as u64,
+        }
+    }
+
+    /// Makes the caller, who is awake, a searcher, if nobody searches.
+    pub(crate) fn start_search(&self) -> bool {
+        // ORDERING: Relaxed throughout this method: a count that bounds CPU use, not liveness.
+        let word = self.word.load(Ordering::Relaxed);
+        (word / SEARCHING) & FIELD == 0
+            && self
+                .word
+                .compare_exchange(word, word + SEARCHING, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok()
+    }
+
+    /// Ends a search that found something. True: workers sleep and nobody searches any more, so
+    /// the caller picks the next one.
+    #[must_use]
+    pub(crate) fn end_search_with_work(&self) -> bool {
+        // ORDERING: AcqRel; the picked one shall see what this searcher saw.
+        let old = self.word.fetch_sub(SEARCHING, Ordering::AcqRel);
+        (old / SEARCHING) & FIELD == 1 && old & FIELD > 0
+    }
+
+    /// Announces that worker `index` is about to sleep, and says how. `searching`: it ends its
+    /// search by this.
+    ///
+    /// The caller looks at the injector once more after this, and at its mailbox before.
+    pub(crate) fn fall_asleep(&self, index: usize, searching: bool) -> Sleep {
+        // ORDERING: Release; a picker that sees the bit sees all that this worker did.
+        self.unpicked[index / 64].fetch_or(1 << (index % 64), Ordering::Release);
+        // ORDERING: Relaxed; the CAS below decides.
+        let mut word = self.word.load(Ordering::Relaxed);
+        loop {
+            let others_awake = (word & FIELD) + 1 < self.workers;
+            let stands = word & SENTINEL != 0;
+            let sleep = if others_awake && !stands { Sleep::Sentinel } else { Sleep::Plain };
+            let mut next = word + SLEEPING;
+            if searching {
+                next -= SEARCHING;
+            }
+            if sleep == Sleep::Sentinel {
+                next |= SENTINEL;
+            }
+            // ORDERING: SeqCst; pairs with `must_pick_for_outside`: either the pusher sees this
+            // worker asleep, or this worker sees the push when it looks at the injector.
+            match self.word.compare_exchange_weak(word, next, Ordering::SeqCst, Ordering::Relaxed) {
+                Ok(_) => return sleep,
+                Err(now) => word = now,
+            }
+        }
+    }
+
+    /// Ends worker `index`'s sleep. A sentinel's place falls vacant by this.
+    pub(crate) fn wake_up(&self, index: usize, sleep: Sleep) -> Role {
+        let bit = 1 << (index % 64);
+        // ORDERING: AcqRel; Acquire sees what the picker saw.
+        let picked = self.unpicked[index / 64].fetch_and(!bit, Ordering::AcqRel) & bit == 0;
+        let mut leave = SLEEPING;
+        if sleep == Sleep::Sentinel {
+            leave += SENTINEL;
+        }
+        // ORDERING: SeqCst; a sentinel that wakes for a reason of its own looks at the deques
+        // after this; see `README.md`, step 4.
+        self.word.fetch_sub(leave, Ordering::SeqCst);
+        if picked { Role::Searcher } else { Role::Own }
+    }
+
+    /// Lets a sentinel that found nothing give up its post, if it alone would keep it: nobody is
+    /// awake whose work it could take. True: it sleeps without a timeout from now on.
+    pub(crate) fn leave_post(&self) -> bool {
+        // ORDERING: Relaxed; the CAS below decides.
+        let word = self.word.load(Ordering::Relaxed);
+        if word & FIELD < self.workers || (word / SEARCHING) & FIELD != 0 {
+            return false;
+        }
+        // ORDERING: AcqRel; a worker that wakes after this sees the post vacant, for its own
+        // change of this same word comes later.
+        self.word
+            .compare_exchange(word, word & !SENTINEL, Ordering::AcqRel, Ordering::Relaxed)
+            .is_ok()
+    }
+
+    /// Whether a worker that has pushed work must pick a searcher: somebody sleeps, nobody
+    /// searches, and no sentinel stands.
+    #[inline]
+    pub(crate) fn must_pick(&self) -> bool {
+        // ORDERING: Relaxed; the pusher's own last change of this word is seen in any case, and
+        // what others change later is their duty. See `README.md`, step 2.
+        let word = self.word.load(Ordering::Relaxed);
+        word & FIELD != 0 && word & !FIELD == 0
+    }
+
+    /// Whether a pusher may pick a searcher: somebody sleeps and nobody searches.
+    #[inline]
+    pub(crate) fn may_pick(&self) -> bool {
+        // ORDERING: Relaxed; a hint.
+        let word = self.word.load(Ordering::Relaxed);
+        word & FIELD != 0 && (word / SEARCHING) & FIELD == 0
+    }
+
+    /// Whether somebody who has pushed into the injector must pick a searcher. Pairs with
+    /// `fall_asleep`.
+    pub(crate) fn must_pick_for_outside(&self) -> bool {
+        // ORDERING: SeqCst; the push before this fence, the look after; the sleeper the other way.
+        crate::sched::idle::fence_seq_cst();
+        self.may_pick()
+    }
+
+    /// Picks a sleeping worker to search. The caller nudges its mailbox.
+    pub(crate) fn pick(&self) -> Option<usize> {
+        // ORDERING: Relaxed; the CAS below decides.
+        let mut word = self.word.load(Ordering::Relaxed);
+        loop {
+            if word & FIELD == 0 || (word / SEARCHING) & FIELD != 0 {
+                return None;
+            }
+            // ORDERING: AcqRel; one searcher at a time takes over what the last one saw.
+            match self.word.compare_exchange_weak(
+                word,
+                word + SEARCHING,
+                Ordering::AcqRel,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => break,
+                Err(now) => word = now,
+            }
+        }
+        for (chunk, mask) in self.unpicked.iter().enumerate() {
+            // ORDERING: Relaxed; the CAS below decides.
+            let mut seen = mask.load(Ordering::Relaxed);
+            while seen != 0 {
+                let bit = seen & seen.wrapping_neg();
+                // ORDERING: AcqRel; Release hands over what the picker saw, see `wake_up`.
+                match mask.compare_exchange_weak(
+                    seen,
+                    seen & !bit,
+                    Ordering::AcqRel,
+                    Ordering::Relaxed,
+                ) {
+                    Ok(_) => return Some(chunk * 64 + bit.trailing_zeros() as usize),
+                    Err(now) => seen = now,
+                }
+            }
+        }
+        // All that sleep are waking up already; they look for work by themselves.
+        // ORDERING: AcqRel; as above.
+        self.word.fetch_sub(SEARCHING, Ordering::AcqRel);
+        None
+    }
+
+    /// Takes back the search that a failed or interrupted sleep was given, or that ended without
+    /// a sleep.
+    pub(crate) fn end_search(&self) {
+        // ORDERING: AcqRel; as in `end_search_with_work`.
+        self.word.fetch_sub(SEARCHING, Ordering::AcqRel);
+    }
+}
+
+/// A full fence: loom's under a model.
+pub(crate) fn fence_seq_cst() {
+    #[cfg(loom)]
+    loom::sync::atomic::fence(Ordering::SeqCst);
+    #[cfg(not(loom))]
+    std::sync::atomic::fence(Ordering::SeqCst);
+}

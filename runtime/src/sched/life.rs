@@ -1,0 +1,164 @@
+//! How a green thread runs from its first turn to its end.
+//!
+//! ```text
+//!   1 spawn ──▶ 2 run ──▶ 3 the closure ──▶ 4 thread-locals ──▶ 5 outcome ──▶ 6 FINISHED
+//!   (spawn.rs)  (here)     waits at door     dropped             kept or       joiner woken,
+//!                                                                 dropped       scope left
+//! ```
+//!
+//! All of it happens on a fiber at home, so user code (closure, destructors, payloads) may wait.
+//! After step 6 the header belongs to whoever still counts it, and no user code runs any more.
+//! The same steps end a kernel thread of the 1:1 mapping; see `one_to_one`.
+
+use std::any::Any;
+use std::ptr::NonNull;
+use std::sync::atomic::Ordering;
+
+use crate::sched::door;
+use crate::sched::worker::{Core, Counters};
+use crate::task::family::{self, ScopeData};
+use crate::task::packet::{Cancelled, Dropped};
+use crate::task::state::AtEnd;
+use crate::task::{Header, HeaderRef, Sequence, current};
+
+/// Runs a thread that has not started, to its end, as the current thread of this worker: on a
+/// fiber of its own, or in place on its parent's, which is the current thread again afterwards.
+pub(crate) fn run(core: &Core, thread: NonNull<Header>) {
+    let before = current::green();
+    // SAFETY: the scheduler's reference is ours until `finish` gives it up.
+    let header = unsafe { thread.as_ref() };
+    current::set_green(header);
+    header.state.transition_to_running();
+    run_closure(header, core.cancelling.get());
+    // The closure may have waited, but a thread comes back to the worker that it left.
+    finish(core, thread);
+    current::set_green(before);
+}
+
+/// Steps 2 and 3: calls the closure, or drops it where the thread was cancelled before it began.
+pub(crate) fn run_closure(header: &Header, cancelled: bool) {
+    let refusal = take_refusal(header);
+    let payload = match refusal {
+        Some(error) => Some(Box::new(error) as Box<dyn Any + Send>),
+        None if cfg!(panic = "unwind") && (cancelled || is_born_cancelled(header)) => {
+            Some(Cancelled::payload())
+        }
+        None => None,
+    };
+    match payload {
+        // SAFETY: the closure lies in the packet, and this is the only call of `run` or `refuse`.
+        Some(payload) => unsafe { (header.vtable.refuse)(header, payload) },
+        // SAFETY: as above.
+        None => unsafe { (header.vtable.run)(header) },
+    }
+}
+
+/// Cancelled before the first turn, by its handle or with its parent.
+fn is_born_cancelled(header: &Header) -> bool {
+    if header.state.is_cancelled() {
+        return true;
+    }
+    // SAFETY: a scope outlives its children.
+    let scope = unsafe { header.scope.get().as_ref() };
+    scope.is_some_and(|scope| scope.parent().state.is_cancelled())
+}
+
+/// Steps 4 to 6 of a green thread; gives up the scheduler's reference.
+fn finish(core: &Core, thread: NonNull<Header>) {
+    // SAFETY: the scheduler's reference is still ours.
+    let header = unsafe { thread.as_ref() };
+    let at_end = end_user_code(header, || ());
+    core.unregister(header);
+    Counters::add(&core.remote().counters.finished, 1);
+    if std::ptr::eq(core.until.get(), header) {
+        core.stopped.set(true);
+    }
+    announce_end(header, at_end);
+    // SAFETY: S1: the scheduler's own reference; this is its last use.
+    unsafe { Header::release(thread) };
+}
+
+/// Steps 4 and 5, up to the change to FINISHED. The last user code of the thread runs here.
+///
+/// `before_end` is called right before that change, perhaps twice.
+pub(crate) fn end_user_code(header: &Header, before_end: impl Fn()) -> AtEnd {
+    if let Some(extra) = header.extra() {
+        extra.locals.run_destructors();
+    }
+    before_end();
+    if let Ok(at_end) = header.state.finish_for_handle() {
+        return at_end;
+    }
+    // SAFETY: the outcome lies there, and the handle that could have taken it is gone.
+    let dropped = unsafe { (header.vtable.drop_outcome)(header) };
+    note_dropped(header, dropped);
+    header.state.finish()
+}
+
+/// Tells the scope that an outcome was dropped unseen.
+pub(crate) fn note_dropped(header: &Header, dropped: Dropped) {
+    // SAFETY: called by the child before it leaves the scope, or by its handle, which the scope's
+    // body owns.
+    if let (Dropped::Panic, Some(scope)) = (dropped, unsafe { header.scope.get().as_ref() }) {
+        scope.note_panic();
+    }
+}
+
+/// Step 6: tells those who wait for the end. Touches the scope last.
+pub(crate) fn announce_end(header: &Header, at_end: AtEnd) {
+    family::leave_list(header);
+    if at_end == AtEnd::WakeJoiner {
+        wake_joiner(header);
+    }
+    let scope = header.scope.get();
+    if !scope.is_null() {
+        // SAFETY: S1: the thread has entered the scope and leaves it once, now.
+        if let Some((parent, sequence)) = unsafe { ScopeData::leave(scope) } {
+            door::wake(&parent, sequence);
+        }
+    }
+}
+
+fn wake_joiner(header: &Header) {
+    // ORDERING: Acquire; the change to FINISHED has seen JOINER, which published both fields.
+    let joiner = header.joiner.load(Ordering::Acquire);
+    // ORDERING: Relaxed; as above.
+    let sequence = Sequence::from_bits(header.joiner_sequence.load(Ordering::Relaxed));
+    if let Some(joiner) = NonNull::new(joiner) {
+        // SAFETY: the header counts a reference to its joiner until it is freed.
+        door::wake(unsafe { joiner.as_ref() }, sequence);
+    }
+}
+
+/// Registers the current thread as the joiner of `target`. False: `target` has finished.
+///
+/// The reference that is stored stays with the target's header, so a joiner that is cancelled has
+/// nothing to take back: a late wake carries an old number.
+pub(crate) fn register_joiner(target: &Header, joiner: HeaderRef, sequence: Sequence) -> bool {
+    // ORDERING: Relaxed; published by `register_joiner`.
+    target.joiner_sequence.store(sequence.to_bits(), Ordering::Relaxed);
+    // ORDERING: Relaxed; one handle, so one joiner: nobody else writes the field.
+    let old = target.joiner.load(Ordering::Relaxed);
+    debug_assert!(old.is_null(), "a thread is joined once");
+    // ORDERING: Relaxed; as above.
+    target.joiner.store(joiner.into_raw().as_ptr(), Ordering::Relaxed);
+    target.state.register_joiner()
+}
+
+/// Remembers, until the thread's first turn a moment later, that it cannot have its stack.
+pub(crate) fn note_refusal(header: &Header, error: std::io::Error) {
+    let name = header.name().unwrap_or("<unnamed>").to_owned();
+    let site = header.site;
+    crate::os::write_stderr(
+        format!("thread '{name}' spawned at {site} could not start: {error}\n").as_bytes(),
+    );
+    let Some(core) = Core::current() else { return };
+    core.refusal.set(Some((std::ptr::from_ref(header), error)));
+}
+
+fn take_refusal(header: &Header) -> Option<std::io::Error> {
+    let core = Core::current()?;
+    let (thread, error) = core.refusal.take()?;
+    debug_assert!(std::ptr::eq(thread, header));
+    Some(error)
+}

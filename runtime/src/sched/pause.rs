@@ -1,0 +1,297 @@
+//! What a worker does that has nothing to run: it searches, and then it sleeps.
+//!
+//! The protocol, with its proof, is in `README.md` beside this file; the steps below carry its
+//! numbers. Nothing here polls while nobody runs: a worker sleeps until its next timer, until
+//! something is sent to it, or until it is picked to search.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crate::clock;
+use crate::os;
+use crate::sched::choices::Choices;
+use crate::sched::idle::{Role, Sleep};
+use crate::sched::job::{Job, Kind};
+use crate::sched::shared::Phase;
+use crate::sched::worker::{Core, Counters, Worker};
+use crate::task::mailbox::Message;
+
+/// The sentinel's first interval and its longest. A stuck owner's work is found within the
+/// longest, so the guarantee of 20 ms leaves 4 ms for the kernel to run the sentinel.
+const SENTINEL_FIRST: Duration = Duration::from_millis(1);
+const SENTINEL_LAST: Duration = Duration::from_millis(16);
+/// How many entries beside the first a thief takes from a deque of threads.
+const STEAL_MORE_MAX: usize = 16;
+/// A search looks round once per this many spins; a spin is some 20 ns.
+const SPINS_PER_LOOK: u32 = 32;
+
+impl<C: Choices> Worker<C> {
+    /// Finds something to do or sleeps until there may be something. False: the runtime has ended.
+    #[cold]
+    pub(crate) fn pause(&self) -> bool {
+        let core = &self.core;
+        core.obey_messages();
+        if core.shared.phase() != Phase::Running && core.shared.try_end() {
+            return false;
+        }
+        core.look_at_timers();
+        if core.leaking() {
+            return false;
+        }
+        if core.ready.len() > 0 || !core.remote().mailbox.is_empty() {
+            return true;
+        }
+        let mut searching = core.shared.remotes.len() > 1 && core.shared.idle.start_search();
+        if searching {
+            if self.search() {
+                return true;
+            }
+        } else if core.spins_for_own() {
+            return true;
+        }
+        if core.tidy_up() {
+            if searching {
+                core.shared.idle.end_search();
+            }
+            return true;
+        }
+        // Sleeps, and searches each time that it was picked for it.
+        loop {
+            match self.sleep(searching) {
+                Role::Own => return true,
+                Role::Searcher => searching = true,
+            }
+            let found = self.search();
+            if found || core.has_own_work() || core.shared.phase() != Phase::Running {
+                if !found {
+                    core.shared.idle.end_search();
+                }
+                return true;
+            }
+        }
+    }
+
+    /// Looks for work in the other deques and the injector, for about as long as a wake costs.
+    /// The caller counts as searching; true: no more, for work was found.
+    fn search(&self) -> bool {
+        let core = &self.core;
+        let begun = clock::now_ns();
+        loop {
+            if let Some(job) = self.steal() {
+                core.deque.push(job);
+                let last = core.shared.idle.end_search_with_work();
+                // Step 3: the last searcher that finds something hands the search on, for there
+                // may be more, and a sentinel's post may be vacant.
+                if last && (core.shared.idle.must_pick() || core.sees_work()) {
+                    core.shared.pick_searcher();
+                }
+                return true;
+            }
+            for _ in 0..SPINS_PER_LOOK {
+                std::hint::spin_loop();
+            }
+            if core.has_own_work() {
+                core.shared.idle.end_search();
+                return true;
+            }
+            if clock::now_ns() - begun > core.shared.wake_cost_ns() {
+                return false;
+            }
+        }
+    }
+
+    /// One job from another worker's old end, or from outside.
+    fn steal(&self) -> Option<Job> {
+        let core = &self.core;
+        let remotes = &core.shared.remotes;
+        let first = self.choices.first_victim(remotes.len());
+        for step in 0..remotes.len() {
+            let victim = (first + step) % remotes.len();
+            if victim == core.index {
+                continue;
+            }
+            if let Some(job) = core.steal_from(victim) {
+                return Some(job);
+            }
+        }
+        core.steal_injected()
+    }
+
+    /// Sleeps once (steps 4 to 6). The caller stops searching by this, if it does.
+    fn sleep(&self, searching: bool) -> Role {
+        let core = &self.core;
+        let mailbox = &core.remote().mailbox;
+        let idle = &core.shared.idle;
+        if !mailbox.announce_sleep() {
+            if searching {
+                idle.end_search();
+            }
+            return Role::Own;
+        }
+        let mut sleep = idle.fall_asleep(core.index, searching);
+        // Step 5: what came from outside before the announcement was seen by nobody else.
+        if core.shared.injector.is_empty() && !mailbox.has_messages() {
+            Counters::add(&core.remote().counters.sleeps, 1);
+            self.sleep_until_needed(&mut sleep);
+        }
+        mailbox.retract_sleep();
+        core.woken_by_other.set(!mailbox.is_empty());
+        core.drain_mailbox();
+        let role = idle.wake_up(core.index, sleep);
+        core.note_wake_cost();
+        core.look_at_timers();
+        if sleep == Sleep::Sentinel && role == Role::Own {
+            // Step 6: the post is vacant. Pushes from now on see that; those before may not have
+            // been seen by this worker yet, which the barrier mends.
+            if !os::heavy_barrier() || core.sees_work() {
+                core.shared.pick_searcher();
+            }
+        }
+        role
+    }
+
+    /// Steps 4a to 4c: on the futex, as a sentinel with a look round at each interval.
+    fn sleep_until_needed(&self, sleep: &mut Sleep) {
+        let core = &self.core;
+        let mailbox = &core.remote().mailbox;
+        let mut interval = SENTINEL_FIRST;
+        loop {
+            let timer = core.next_deadline_ns().map(|at| {
+                Duration::from_nanos(at.saturating_sub(clock::now_ns()))
+            });
+            let post = (*sleep == Sleep::Sentinel).then_some(interval);
+            let timeout = match (timer, post) {
+                (Some(timer), Some(post)) => Some(timer.min(post)),
+                (timer, post) => timer.or(post),
+            };
+            if timeout != Some(Duration::ZERO) {
+                mailbox.sleep(timeout);
+            }
+            let timer_is_due =
+                core.next_deadline_ns().is_some_and(|at| at <= clock::now_ns());
+            if timer_is_due || !mailbox.is_sleeping() {
+                return;
+            }
+            if *sleep == Sleep::Sentinel {
+                if core.sees_work() {
+                    return;
+                }
+                if core.shared.idle.leave_post() {
+                    *sleep = Sleep::Plain;
+                }
+                interval = (interval * 2).min(SENTINEL_LAST);
+            }
+        }
+    }
+}
+
+impl Core {
+    /// One job from `victim`'s old end; from a long deque of threads some more.
+    fn steal_from(&self, victim: usize) -> Option<Job> {
+        let remote = &self.shared.remotes[victim];
+        let job = loop {
+            match remote.stealer.steal() {
+                crossbeam_deque::Steal::Success(job) => break job,
+                crossbeam_deque::Steal::Empty => return None,
+                crossbeam_deque::Steal::Retry => std::hint::spin_loop(),
+            }
+        };
+        // ORDERING: Relaxed; a heuristic of the victim's.
+        remote.stolen.fetch_add(1, Ordering::Relaxed);
+        // Arms of a join are taken singly: each is half of what is left of its tree.
+        if matches!(job.kind(), Kind::Thread(_)) {
+            let more = (remote.stealer.len() / 2).min(STEAL_MORE_MAX);
+            if more > 0 {
+                let _ = remote.stealer.steal_batch_with_limit(&self.deque, more);
+            }
+        }
+        Some(job)
+    }
+
+    /// Whether a deque of another worker or the injector holds work.
+    fn sees_work(&self) -> bool {
+        let others = self.shared.remotes.iter().enumerate();
+        !self.shared.injector.is_empty()
+            || others.into_iter().any(|(index, remote)| {
+                index != self.index && !remote.stealer.is_empty()
+            })
+    }
+
+    /// When this worker must look round by itself.
+    fn next_deadline_ns(&self) -> Option<u64> {
+        let end_by = self.end_by_ns.get();
+        match self.wheel().next_deadline_ns() {
+            Some(timer) => Some(timer.min(end_by)),
+            None => (end_by != u64::MAX).then_some(end_by),
+        }
+    }
+
+    /// Whether something came for this worker alone.
+    fn has_own_work(&self) -> bool {
+        !self.remote().mailbox.is_empty() || self.ready.len() > 0 || !self.deque.is_empty()
+    }
+
+    /// Spins on the own mailbox, if the last wake came from another worker: two workers that wake
+    /// each other by turns would else pay a kernel's wake each time.
+    fn spins_for_own(&self) -> bool {
+        if !self.woken_by_other.get() || self.shared.remotes.len() == 1 {
+            return false;
+        }
+        let begun = clock::now_ns();
+        while clock::now_ns() - begun < self.shared.wake_cost_ns() {
+            for _ in 0..SPINS_PER_LOOK {
+                std::hint::spin_loop();
+            }
+            if !self.remote().mailbox.is_empty() {
+                return true;
+            }
+        }
+        self.woken_by_other.set(false);
+        false
+    }
+
+    /// Gives memory back. True: there is more to do, if nothing else has come meanwhile.
+    fn tidy_up(&self) -> bool {
+        while self.resting_count() > RESTING_WHEN_IDLE {
+            match self.take_resting() {
+                Some(fiber) => self.retire(fiber),
+                None => break,
+            }
+        }
+        self.ready.shrink();
+        self.with_pool(|pool| pool.on_idle())
+    }
+
+    /// Measures what a wake costs, where this sleep ended by a pick.
+    fn note_wake_cost(&self) {
+        // ORDERING: Relaxed; a heuristic.
+        let picked = self.remote().picked_at_ns.swap(0, Ordering::Relaxed);
+        if picked != 0 {
+            self.shared.note_wake_cost(clock::now_ns().saturating_sub(picked));
+        }
+    }
+
+    /// Carries out the orders that came by mailbox.
+    pub(crate) fn obey_messages(&self) {
+        if !self.remote().mailbox.has_messages() {
+            return;
+        }
+        for message in self.remote().mailbox.take_messages() {
+            match message {
+                Message::CancelAll => self.cancel_all(),
+                Message::Describe(reports) => self.describe(&reports),
+            }
+        }
+    }
+
+    /// Sends a line for each thread that waits here.
+    fn describe(&self, reports: &std::sync::mpsc::Sender<String>) {
+        for thread in self.registered() {
+            // The asker may have gone; then nobody wants to know.
+            let _ = reports.send(crate::sched::report::line(thread));
+        }
+    }
+}
+
+/// Fibers that keep their stacks while their worker sleeps.
+const RESTING_WHEN_IDLE: usize = 4;

@@ -1,0 +1,303 @@
+//! How a runtime ends: everything is cancelled, waited for, and what will not end is leaked.
+//!
+//! A stack that is suspended cannot be freed: other threads may borrow from it, and its
+//! destructors have not run. So a shutdown cancels every thread and lets the workers turn until
+//! no thread is left. What is left after the deadline is leaked: reported by name, never resumed,
+//! its memory and its kernel thread kept for ever. Where the kernel thread is the program's own,
+//! or something outside the runtime waits for a leaked thread that may borrow from it, going on
+//! would be a use after free or a silent hang: there the process aborts after the report.
+
+use std::io::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock;
+use crate::sched::config::Mapping;
+use crate::sched::door::{self, Cancel};
+use crate::sched::many_to_many;
+use crate::sched::many_to_one;
+use crate::sched::report;
+use crate::sched::shared::{Phase, Shared};
+use crate::sched::worker::Core;
+use crate::sched::{arm, job};
+use crate::task::mailbox::Message;
+use crate::task::{Header, Reason, WaitKind, current};
+
+/// What happens when threads are left whose kernel thread is the caller's.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Leftover {
+    /// The process aborts after the report.
+    Abort,
+    /// The process exits with this code after the report: the program's main has ended well.
+    Exit(i32),
+}
+
+/// How long a worker is given to come out of user code, after the deadline.
+const GRACE: Duration = Duration::from_millis(100);
+
+/// Ends the runtime. Called once, by the drop of its `Runtime`.
+///
+/// Waits, save where the caller is one of the runtime's own threads, or where the runtime is N:1
+/// and belongs to another kernel thread.
+// SUSPENDS
+#[track_caller]
+pub(crate) fn shutdown(shared: &Arc<Shared>, leftover: Leftover) {
+    if !shared.advance(Phase::Running, Phase::Cancelling) {
+        return;
+    }
+    match shared.config.mapping {
+        Mapping::OneToOne => one_to_one(shared, leftover),
+        Mapping::ManyToOne => {
+            shared.post_all(|| Message::CancelAll);
+            let inside = Core::current().is_some_and(|core| Arc::ptr_eq(&core.shared, shared));
+            let m = &shared.many_to_one;
+            if !inside && (m.is_owner() || m.is_unowned()) && current::worker().is_null() {
+                by_owner(shared, leftover);
+            }
+        }
+        Mapping::ManyToMany => {
+            shared.post_all(|| Message::CancelAll);
+            let inside = Core::current().is_some_and(|core| Arc::ptr_eq(&core.shared, shared));
+            if !inside {
+                many_to_many(shared);
+            }
+        }
+    }
+}
+
+/// Waits on `settled` until it is true or the time is over; `announce` says whom to wake.
+// SUSPENDS
+#[track_caller]
+fn wait_until(
+    timeout: Duration,
+    settled: impl Fn() -> bool,
+    announce: impl Fn(Option<(crate::task::HeaderRef, crate::task::Sequence)>),
+) {
+    let deadline = clock::deadline_in(timeout);
+    let reason: Reason = door::reason(WaitKind::Shutdown);
+    while !settled() && deadline.is_none_or(|at| clock::now() < at) {
+        let pending = door::begin(false, Cancel::Shielded);
+        announce(Some((pending.thread(), pending.sequence())));
+        if settled() {
+            pending.abandon();
+        } else {
+            pending.wait(reason, deadline);
+        }
+        announce(None);
+    }
+}
+
+// SUSPENDS
+#[track_caller]
+fn many_to_many(shared: &Arc<Shared>) {
+    let settled = || shared.crew().is_settled();
+    let announce = |waiter| shared.crew().waiter = waiter;
+    wait_until(shared.shutdown_timeout(), settled, announce);
+    if !settled() {
+        stop_waiting(shared);
+        shared.nudge_all();
+        wait_until(GRACE, settled, announce);
+        report_stuck(shared);
+    }
+    many_to_many::join_crew(shared);
+}
+
+/// Moves to the phase in which nothing is resumed any more, unless all has ended just now.
+pub(crate) fn stop_waiting(shared: &Shared) {
+    let _ = shared.advance(Phase::Cancelling, Phase::Leaking)
+        || shared.advance(Phase::Closed, Phase::Leaking);
+}
+
+fn report_stuck(shared: &Shared) {
+    let stuck: Vec<String> = {
+        let crew = shared.crew();
+        (0..crew.handles.len())
+            .filter(|index| !crew.left.contains(index) && !crew.pinned.contains(index))
+            .map(|index| format!("worker {}-{index} runs user code that does not end", shared.config.name))
+            .collect()
+    };
+    if !stuck.is_empty() {
+        print_report(shared, &stuck);
+    }
+}
+
+/// Carries the shutdown of an N:1 runtime out, on the kernel thread that owns it.
+pub(crate) fn by_owner(shared: &Arc<Shared>, leftover: Leftover) {
+    shared.advance(Phase::Running, Phase::Cancelling);
+    if shared.phase() >= Phase::Ended || !can_own(shared) {
+        return;
+    }
+    let until = clock::now_ns().saturating_add(shared.shutdown_timeout().as_nanos() as u64);
+    if many_to_one::run_to_the_end(shared, until).is_err() {
+        return;
+    }
+    if shared.phase() != Phase::Ended {
+        // SAFETY: S1: checked by `run_to_the_end`, which has run.
+        let worker = unsafe { shared.many_to_one.worker() };
+        if worker.is_some_and(|worker| leak(&worker.core)) {
+            match leftover {
+                Leftover::Abort => crate::os::abort_with(
+                    "threads of an n:1 runtime are left, and their kernel thread goes on or ends",
+                ),
+                Leftover::Exit(code) => std::process::exit(code),
+            }
+        }
+    }
+    // SAFETY: S1: as above; the loop has returned.
+    if let Some(worker) = unsafe { shared.many_to_one.take_worker() } {
+        worker.core.put_away();
+        if let Some(hook) = &shared.hooks.on_worker_stop {
+            hook();
+        }
+    }
+}
+
+fn can_own(shared: &Shared) -> bool {
+    shared.many_to_one.is_owner() || shared.many_to_one.is_unowned()
+}
+
+// SUSPENDS
+#[track_caller]
+fn one_to_one(shared: &Arc<Shared>, leftover: Leftover) {
+    let book = &shared.one_to_one;
+    for thread in book.threads() {
+        door::cancel(&thread);
+    }
+    let me = current::me();
+    // The caller itself may be one of them; it is not waited for.
+    let own = u64::from(book.threads().iter().any(|thread| thread.id == me.id));
+    if own == 1 {
+        return;
+    }
+    wait_until(shared.shutdown_timeout(), || shared.live() == 0, |waiter| book.set_waiter(waiter));
+    shared.advance(Phase::Cancelling, Phase::Closed);
+    if shared.live() == 0 {
+        shared.advance(Phase::Closed, Phase::Ended);
+        book.reap();
+        return;
+    }
+    stop_waiting(shared);
+    let left = book.threads();
+    let lines: Vec<String> = left
+        .iter()
+        .filter(|thread| !thread.state.is_finished())
+        .map(|thread| report::line_from_outside(thread))
+        .collect();
+    print_report(shared, &lines);
+    let _ = leftover;
+}
+
+/// Leaks what is left on a worker: reports it, and abandons it. True: stacks are left, so the
+/// kernel thread must stay.
+pub(crate) fn leak(core: &Core) -> bool {
+    let mut lines = Vec::new();
+    let mut stacks = false;
+    let mut borrowed_outside = false;
+    core.drain_mailbox();
+    // What waits, and what is ready, has waited before or has merely yielded; the latter are in
+    // the ready queue alone.
+    let mut left: Vec<*const Header> = core.registered().map(std::ptr::from_ref).collect();
+    while let Some(thread) = core.ready.pop() {
+        let thread: *const Header = thread.as_ptr();
+        if !left.contains(&thread) {
+            left.push(thread);
+        }
+    }
+    match core.handoff.take() {
+        Some(crate::sched::worker::Next::Started(t) | crate::sched::worker::Next::Fresh(t)) => {
+            left.push(t.as_ptr());
+        }
+        None => (),
+    }
+    arm::drain(core, |job| {
+        if let job::Kind::Thread(thread) = job.kind() {
+            left.push(thread.as_ptr());
+        }
+    });
+    while let Some(job) = core.steal_injected() {
+        if let job::Kind::Thread(thread) = job.kind() {
+            left.push(thread.as_ptr());
+        }
+    }
+    for thread in left {
+        // SAFETY: nobody gives up the scheduler's reference of a leaked thread, ever.
+        let thread = unsafe { &*thread };
+        lines.push(report::line(thread));
+        stacks |= !thread.fiber.get().is_null();
+        borrowed_outside |= abandon(core, thread);
+    }
+    if !lines.is_empty() {
+        print_report(&core.shared, &lines);
+    }
+    if borrowed_outside {
+        crate::os::abort_with(
+            "a leaked thread may borrow from a thread outside of its runtime, which waits for it",
+        );
+    }
+    stacks
+}
+
+/// Gives a leaked thread up: its joiner is told, its place in queues is left. True: somebody
+/// outside the runtime waits in a scope for it.
+fn abandon(core: &Core, thread: &Header) -> bool {
+    let record = thread.wait.get();
+    // SAFETY: the record lies on the leaked stack, which stays.
+    if let Some(record) = unsafe { record.as_ref() } {
+        if let Some(unlink) = record.unlink {
+            unlink(record.reason.object);
+        }
+        // SAFETY: S2, S3: this is its home.
+        unsafe { core.wheel().disarm(&record.timer) };
+    }
+    // SAFETY: a scope outlives its children, and this child has not left it.
+    if let Some(scope) = unsafe { thread.scope.get().as_ref() } {
+        // A parent of the same runtime waits for this child, so it is leaked with it.
+        return !core.shared.is_home_of(scope.parent());
+    }
+    if thread.state.has_handle() {
+        let payload = Box::new(crate::task::packet::Leaked {});
+        // SAFETY: the closure has left the packet or is leaked in it; nobody looks at it again.
+        unsafe { (thread.vtable.abandon)(thread, payload) };
+        if let Ok(at_end) = thread.state.finish_for_handle() {
+            crate::sched::life::announce_end(thread, at_end);
+        }
+    }
+    false
+}
+
+/// Prints a report in one piece.
+fn print_report(shared: &Shared, lines: &[String]) {
+    let mut text = format!(
+        "sylvan: the runtime '{}' was shut down, but after {:?} {} left; leaked:\n",
+        shared.config.name,
+        shared.shutdown_timeout(),
+        if lines.len() == 1 { "1 thread was".to_owned() } else { format!("{} threads were", lines.len()) },
+    );
+    if cfg!(panic = "abort") {
+        text.push_str("sylvan: (with panic = \"abort\" in the profile no thread can be cancelled)\n");
+    }
+    const LINES_MAX: usize = 100;
+    for line in lines.iter().take(LINES_MAX) {
+        text.push_str("sylvan:   ");
+        text.push_str(line);
+        text.push('\n');
+    }
+    if lines.len() > LINES_MAX {
+        text.push_str(&format!("sylvan:   and {} more\n", lines.len() - LINES_MAX));
+    }
+    // A report that cannot be written has no other way out.
+    let _ = std::io::stderr().write_all(text.as_bytes());
+}
+
+impl Core {
+    /// Empties the worker before it goes: tombstones are freed, resting fibers give their stacks
+    /// back, the mailbox is closed.
+    pub(crate) fn put_away(&self) {
+        arm::drain(self, |_| ());
+        while let Some(fiber) = self.take_resting() {
+            self.retire(fiber);
+        }
+        self.drain_into_ready(self.remote().mailbox.close());
+        debug_assert!(self.ready.len() == 0 || self.leaking(), "a worker leaves its threads behind");
+    }
+}

@@ -1,0 +1,185 @@
+//! The way of a new thread from the program to a queue, for all three mappings.
+//!
+//! Whoever spawns says where: on a runtime. What is current decides how: a worker of that runtime
+//! uses its own deque, everybody else the injector, and under 1:1 a kernel thread is started. The
+//! call never waits, never switches and runs no user code, save the drop of a closure that could
+//! not be taken.
+
+use std::io;
+use std::panic::Location;
+use std::ptr::{self, NonNull};
+use std::sync::Arc;
+
+use crate::sched::config::Mapping;
+use crate::sched::job::Job;
+use crate::sched::one_to_one;
+use crate::sched::shared::{Phase, Shared};
+use crate::sched::worker::{Core, Counters};
+use crate::stack::Class;
+use crate::task::family::ScopeData;
+use crate::task::header::Birth;
+use crate::task::packet::{self, Cancelled};
+use crate::task::{Header, HeaderRef, Kind, State, current};
+
+/// What is asked of a new thread.
+pub(crate) struct Order {
+    pub(crate) name: Option<Box<str>>,
+    /// Usable bytes; `None`: the runtime's default.
+    pub(crate) stack_size: Option<usize>,
+    /// The scope that waits for it; null for none.
+    pub(crate) scope: *const ScopeData,
+    /// Whether it must stay on the spawning worker from the start.
+    pub(crate) local: bool,
+    pub(crate) site: &'static Location<'static>,
+}
+
+impl Order {
+    /// A thread without a name, on a default stack, in no scope.
+    pub(crate) fn plain(site: &'static Location<'static>) -> Order {
+        Order { name: None, stack_size: None, scope: ptr::null(), local: false, site }
+    }
+}
+
+/// The runtime to which the current thread belongs; for a kernel thread of no runtime the default
+/// one, which is started if need be.
+pub(crate) fn current_runtime() -> io::Result<Arc<Shared>> {
+    match member_runtime() {
+        Some(shared) => Ok(shared),
+        None => crate::sched::default::get(),
+    }
+}
+
+/// The runtime to which the current thread belongs, if it belongs to one.
+pub(crate) fn member_runtime() -> Option<Arc<Shared>> {
+    if let Some(core) = Core::current() {
+        return Some(core.shared.clone());
+    }
+    current::kernel_runtime()?.downcast().ok()
+}
+
+/// Starts a thread on the runtime of the current one.
+///
+/// # Safety
+/// S1: what `f` borrows, and what `T` borrows, outlives the thread: both are `'static`, or
+/// `order.scope` is the scope that waits for it.
+#[inline]
+pub(crate) unsafe fn spawn<F, T>(order: Order, f: F) -> io::Result<HeaderRef>
+where
+    F: FnOnce() -> T,
+{
+    if let Some(core) = Core::current() {
+        // The fast way: the runtime need not even be counted.
+        // SAFETY: S1 is ours of the same number.
+        return unsafe { spawn_at_home(core, order, f) };
+    }
+    let shared = current_runtime()?;
+    // SAFETY: as above.
+    unsafe { spawn_on(&shared, order, f) }
+}
+
+/// Starts a thread on `shared`.
+///
+/// # Safety
+/// S1: as for [`spawn`].
+pub(crate) unsafe fn spawn_on<F, T>(shared: &Arc<Shared>, order: Order, f: F) -> io::Result<HeaderRef>
+where
+    F: FnOnce() -> T,
+{
+    if let Some(core) = Core::current()
+        && ptr::eq(Arc::as_ptr(&core.shared), Arc::as_ptr(shared))
+    {
+        // SAFETY: S1 is ours of the same number.
+        return unsafe { spawn_at_home(core, order, f) };
+    }
+    let class = class_for(shared, &order)?;
+    shared.admit_from_outside()?;
+    if shared.config.mapping == Mapping::OneToOne {
+        let stack_size = order.stack_size;
+        // SAFETY: as above.
+        let (thread, handle) = unsafe { make(Kind::Kernel, class, order, f) };
+        return one_to_one::start(shared, thread, handle, stack_size);
+    }
+    // SAFETY: as above.
+    let (thread, handle) = unsafe { make(Kind::Green, class, order, f) };
+    shared.inject(Job::thread(thread));
+    Ok(handle)
+}
+
+/// Starts a thread on the worker that the caller is.
+#[inline]
+unsafe fn spawn_at_home<F, T>(core: &Core, order: Order, f: F) -> io::Result<HeaderRef>
+where
+    F: FnOnce() -> T,
+{
+    let class = class_for(&core.shared, &order)?;
+    let local = order.local;
+    Counters::add(&core.remote().counters.spawned, 1);
+    // SAFETY: S1 of `spawn`.
+    let (thread, handle) = unsafe { make(Kind::Green, class, order, f) };
+    if local {
+        core.ready.push(thread);
+    } else {
+        core.offer(Job::thread(thread));
+    }
+    core.charge();
+    Ok(handle)
+}
+
+#[inline]
+fn class_for(shared: &Shared, order: &Order) -> io::Result<Class> {
+    match order.stack_size {
+        None => Ok(shared.class),
+        Some(bytes) => Class::for_usable(bytes),
+    }
+}
+
+/// Makes the header, with the scheduler's reference and the handle's.
+#[inline]
+unsafe fn make<F, T>(kind: Kind, class: Class, order: Order, f: F) -> (NonNull<Header>, HeaderRef)
+where
+    F: FnOnce() -> T,
+{
+    let thread = Header::allocate(Birth {
+        kind,
+        state: State::unstarted(true),
+        class,
+        vtable: packet::vtable::<F, T>(),
+        site: order.site,
+        name: order.name,
+        boxed: packet::needs_box::<F, T>(),
+        refs: 2,
+    });
+    // SAFETY: just made, and not published.
+    let header = unsafe { thread.as_ref() };
+    // SAFETY: S1: made with the same types just above.
+    unsafe { packet::store_closure::<F, T>(header, f) };
+    header.scope.set(order.scope);
+    // SAFETY: the caller's scope is open, S1 of `spawn`.
+    if let Some(scope) = unsafe { order.scope.as_ref() } {
+        scope.enter();
+    }
+    // SAFETY: S1: the second of the two references.
+    (thread, unsafe { HeaderRef::from_owned(thread) })
+}
+
+/// Takes down a thread that could not be started. Its closure is dropped here, by the caller of
+/// the spawn, and its scope left.
+pub(crate) fn unmake(thread: NonNull<Header>, handle: HeaderRef) {
+    // SAFETY: the closure lies in the packet and was not run.
+    unsafe { (handle.vtable.refuse)(&handle, Cancelled::payload()) };
+    // SAFETY: `refuse` has left an outcome.
+    unsafe { (handle.vtable.drop_outcome)(&handle) };
+    // SAFETY: the scope is open, for its owner is the caller of the spawn.
+    if let Some(scope) = unsafe { handle.scope.get().as_ref() } {
+        scope.unenter();
+    }
+    drop(handle);
+    // SAFETY: S1: the scheduler's reference, which no scheduler got.
+    unsafe { Header::release(thread) };
+}
+
+/// Whether spawns of the current thread are born cancelled; for the 1:1 mapping, which has no
+/// worker to say so.
+pub(crate) fn is_shutting_down(shared: &Shared) -> bool {
+    shared.phase() >= Phase::Cancelling
+}

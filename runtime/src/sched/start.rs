@@ -1,0 +1,71 @@
+//! The start of a runtime, and what the first one does for the whole process.
+
+use std::io;
+use std::sync::{Arc, Once};
+
+use crate::sched::config::{Config, Mapping};
+use crate::sched::many_to_many;
+use crate::sched::shared::{Hooks, Shared};
+use crate::stack::overflow::{self, Report};
+use crate::task::current;
+
+/// Makes a runtime and starts its workers.
+pub(crate) fn start(config: Config, hooks: Hooks, panic_hook: bool) -> io::Result<Arc<Shared>> {
+    overflow::install()?;
+    overflow::set_describer(describe_overflow);
+    if panic_hook {
+        install_panic_hook();
+    }
+    let mapping = config.mapping;
+    let (shared, mut deques) = Shared::new(config, hooks)?;
+    match mapping {
+        Mapping::OneToOne => (),
+        Mapping::ManyToOne => {
+            let deque = deques.pop().expect("an n:1 runtime has one worker");
+            // SAFETY: S1: made just above.
+            unsafe { shared.many_to_one.provide(deque) };
+        }
+        Mapping::ManyToMany => many_to_many::start(&shared, deques)?,
+    }
+    Ok(shared)
+}
+
+/// Puts our line in front of the panic hook that is there, once per process. std's own message
+/// names the kernel thread, which is a worker and no help; ours names the green thread.
+///
+/// A hook that the program sets later replaces this one.
+fn install_panic_hook() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            let green = current::green();
+            // SAFETY: the running thread's header is alive.
+            if let Some(thread) = unsafe { green.as_ref() } {
+                // Through std's macro, so that the test harness can capture it.
+                eprintln!(
+                    "green thread '{}' (number {}, spawned at {}) panicked:",
+                    thread.name().unwrap_or("<unnamed>"),
+                    thread.id,
+                    thread.site,
+                );
+            }
+            before(info);
+        }));
+    });
+}
+
+/// Names the thread whose stack has overflowed. Runs in the signal handler: no lock, no
+/// allocation.
+fn describe_overflow(report: &mut Report) {
+    use std::fmt::Write;
+    let green = current::green();
+    // SAFETY: the running thread's header is alive.
+    let Some(thread) = (unsafe { green.as_ref() }) else { return };
+    let name = thread.name().unwrap_or("<unnamed>");
+    let _ = write!(
+        report,
+        "thread '{name}' (green thread {}, spawned at {})",
+        thread.id, thread.site
+    );
+}

@@ -1,0 +1,401 @@
+//! A worker's loop: what each turn runs, and in which order the queues are asked.
+//!
+//! Of four turns two ask the ready queue first, one the deque's young end, one its old end; each
+//! falls back to the others. Every 61st turn looks at what comes from outside. So a thread that
+//! can run waits for at most 4 turns for each thread before it, plus 61, whatever the others do.
+//!
+//! A fiber that has finished its thread takes the next turn itself: if that is a thread which has
+//! not started, it runs on the same hot stack and nothing is switched. The worker's own stack is
+//! entered only to resume another fiber, and no user code runs on it.
+
+use std::ptr::{self, NonNull};
+
+use crate::clock;
+use crate::fiber::{Fiber, Resume, Suspended};
+use crate::sched::choices::{Choices, Source};
+use crate::sched::job::{self, Job};
+use crate::sched::slot::Claim;
+use crate::sched::worker::{Core, Next, Worker};
+use crate::sched::{arm, life};
+use crate::task::{Commit, Duty, Header, HeaderRef, WaitRecord, current};
+
+/// Every how many turns a worker looks at the injector, its messages and the runtime's phase. A
+/// prime, so that it falls in step with no pattern of the program's (Go's scheduler does the same).
+const LOOK_ROUND_TURNS: u64 = 61;
+/// A busy worker looks at its timers about that often.
+const TIMER_LOOK_NS: u64 = 50_000;
+/// How many deque turns may be left to others at a time; see [`Worker::leaves_to_others`].
+const ALLOWANCE_TURNS: u32 = 15;
+
+impl<C: Choices> Worker<C> {
+    /// Runs turns until the runtime ends, or until the thread in `until` has finished.
+    pub(crate) fn run_loop(&self) {
+        let core = &self.core;
+        loop {
+            match core.handoff.take().or_else(|| self.next()) {
+                Some(Next::Started(thread)) => self.resume(thread),
+                Some(Next::Fresh(thread)) => self.start(thread),
+                None => {
+                    if core.stopped.get() || !self.pause() {
+                        return;
+                    }
+                }
+            }
+            if core.stopped.get() || core.leaking() {
+                return;
+            }
+        }
+    }
+
+    /// Takes the next turn's thread.
+    #[inline]
+    fn next(&self) -> Option<Next> {
+        let core = &self.core;
+        let turn = core.turns.get() + 1;
+        core.turns.set(turn);
+        let countdown = core.timer_countdown.get() - 1;
+        core.timer_countdown.set(countdown);
+        if countdown == 0 {
+            core.look_at_timers();
+        }
+        if turn % LOOK_ROUND_TURNS == 0
+            && let Some(next) = self.look_round()
+        {
+            return Some(next);
+        }
+        core.drain_mailbox();
+        let source = self.choices.source(turn);
+        if source != Source::Ready
+            && !self.leaves_to_others()
+            && let Some(next) = self.take_unstarted(source)
+        {
+            return Some(next);
+        }
+        core.take_ready()
+            .or_else(|| self.take_unstarted(Source::Young))
+            .or_else(|| self.take_injected())
+    }
+
+    /// Whether this turn leaves the deque to other workers: this one homes more than its share of
+    /// waiting threads and has other work. It may do so for a few turns only, until the deque was
+    /// empty once: the others may be stuck in user code.
+    #[inline]
+    fn leaves_to_others(&self) -> bool {
+        let core = &self.core;
+        if !core.over_share.get() || core.allowance.get() == 0 || core.ready.len() == 0 {
+            return false;
+        }
+        core.allowance.set(core.allowance.get() - 1);
+        core.offered();
+        true
+    }
+
+    #[inline]
+    fn take_unstarted(&self, source: Source) -> Option<Next> {
+        let core = &self.core;
+        loop {
+            let job = match source {
+                Source::Old => core.steal_from_self(),
+                _ => core.deque.pop(),
+            };
+            let Some(job) = job else {
+                core.allowance.set(ALLOWANCE_TURNS);
+                return None;
+            };
+            if let Some(thread) = core.accept(job) {
+                return Some(Next::Fresh(thread));
+            }
+        }
+    }
+
+    fn take_injected(&self) -> Option<Next> {
+        loop {
+            let job = self.core.steal_injected()?;
+            if let Some(thread) = self.core.accept(job) {
+                return Some(Next::Fresh(thread));
+            }
+        }
+    }
+
+    /// What a busy worker looks at only now and then.
+    #[cold]
+    fn look_round(&self) -> Option<Next> {
+        let core = &self.core;
+        core.obey_messages();
+        core.judge_share();
+        self.take_injected()
+    }
+
+    /// Resumes a thread on its own fiber.
+    #[inline]
+    fn resume(&self, thread: NonNull<Header>) {
+        current::set_green(thread.as_ptr());
+        // SAFETY: a ready thread lives until it has run.
+        let fiber = unsafe { thread.as_ref() }.fiber.get();
+        self.enter(NonNull::new(fiber.cast_mut()).expect("a started thread has a fiber"));
+    }
+
+    /// Starts a thread on a fiber of the worker's.
+    fn start(&self, thread: NonNull<Header>) {
+        let core = &self.core;
+        // SAFETY: an unstarted thread lives until it has run.
+        let header = unsafe { thread.as_ref() };
+        let fiber = match core.fiber_for(header, fiber_main::<C>) {
+            Ok(fiber) => fiber,
+            Err(error) => match self.refuse_start(thread, error) {
+                Some(fiber) => fiber,
+                None => return,
+            },
+        };
+        core.fresh.set(Some(thread));
+        self.enter(fiber);
+    }
+
+    /// No stack can be had for `thread`. It is refused on a fiber that rests, where its closure
+    /// may be dropped; if none rests, the thread goes back, until one does.
+    #[cold]
+    fn refuse_start(&self, thread: NonNull<Header>, error: std::io::Error) -> Option<NonNull<Fiber>> {
+        let core = &self.core;
+        // SAFETY: as in `start`.
+        let header = unsafe { thread.as_ref() };
+        match core.take_resting() {
+            Some(fiber) => {
+                life::note_refusal(header, error);
+                Some(fiber)
+            }
+            None => {
+                // Behind everything else that runs and may come to rest.
+                core.shared.injector.push(Job::thread(thread));
+                std::thread::yield_now();
+                None
+            }
+        }
+    }
+
+    /// Enters a fiber, and does what is owed when it comes back.
+    #[inline(always)]
+    fn enter(&self, fiber: NonNull<Fiber>) {
+        let core = &self.core;
+        core.fiber.set(fiber.as_ptr());
+        // SAFETY: the fiber is suspended, so alive.
+        let entered = unsafe { fiber.as_ref() };
+        // SAFETY: S1: this is its home, on the worker's own stack.
+        let left = unsafe { entered.resume(Resume::Run) };
+        let thread = current::green();
+        current::set_green(ptr::null());
+        match left {
+            Some(Suspended::Yielding) => {
+                core.ready.push(NonNull::new(thread.cast_mut()).expect("a thread yielded"));
+            }
+            Some(Suspended::Waiting) => {
+                // SAFETY: it has just left its stack, and nobody has run it since.
+                let header = unsafe { &*thread };
+                if header.state.commit_wait() == Commit::Ready {
+                    core.ready.push(NonNull::from(header));
+                }
+            }
+            Some(Suspended::Resting) => {
+                if let Some(fiber) = core.rest(fiber) {
+                    core.retire(fiber);
+                }
+            }
+            None => crate::os::abort_with("a worker's fiber ended by itself"),
+        }
+    }
+}
+
+/// What a worker's fiber does: it runs threads one after another.
+fn fiber_main<C: Choices>(fiber: &Fiber) {
+    loop {
+        // A fiber never leaves its kernel thread, but the worker is asked for anew after each
+        // suspension all the same.
+        let worker = current::worker().cast::<Worker<C>>();
+        // SAFETY: `Worker` is `repr(C)` with its core first, and only loops of `Worker<C>` make
+        // fibers with this entry.
+        let worker = unsafe { &*worker };
+        let core = &worker.core;
+        let mut fresh = core.fresh.take();
+        while let Some(thread) = fresh {
+            life::run(core, thread);
+            fresh = worker.next_on_same_fiber(fiber);
+        }
+        // SAFETY: S1: we run on the fiber.
+        if unsafe { fiber.suspend(Suspended::Resting) } == Resume::Return {
+            return;
+        }
+    }
+}
+
+impl<C: Choices> Worker<C> {
+    /// The next turn, taken by a fiber that has finished its thread. What it cannot run itself it
+    /// leaves to the loop.
+    #[inline]
+    fn next_on_same_fiber(&self, fiber: &Fiber) -> Option<NonNull<Header>> {
+        let core = &self.core;
+        if core.stopped.get() || core.leaking() {
+            return None;
+        }
+        match self.next() {
+            Some(Next::Fresh(thread)) => {
+                // SAFETY: an unstarted thread lives until it has run.
+                let class = unsafe { thread.as_ref() }.class;
+                if class == core.shared.class && fiber.class() == class {
+                    return Some(thread);
+                }
+                core.handoff.set(Some(Next::Fresh(thread)));
+                None
+            }
+            other => {
+                core.handoff.set(other);
+                None
+            }
+        }
+    }
+}
+
+impl Core {
+    /// The oldest ready thread.
+    #[inline]
+    pub(crate) fn take_ready(&self) -> Option<Next> {
+        let thread = self.ready.pop()?;
+        // SAFETY: a thread in the queue lives.
+        let started = !unsafe { thread.as_ref() }.fiber.get().is_null();
+        Some(if started { Next::Started(thread) } else { Next::Fresh(thread) })
+    }
+
+    /// Moves what others sent into the ready queue.
+    #[inline]
+    pub(crate) fn drain_mailbox(&self) {
+        let mailbox = &self.remote().mailbox;
+        if !mailbox.is_empty() {
+            self.drain_into_ready(mailbox.drain());
+        }
+    }
+
+    /// Moves a chain, oldest first, into the ready queue.
+    pub(crate) fn drain_into_ready(&self, mut chain: *mut Header) {
+        while let Some(thread) = NonNull::new(chain) {
+            // SAFETY: whoever pushed it keeps it alive until it has run.
+            let header = unsafe { thread.as_ref() };
+            // ORDERING: Relaxed; the drain has synchronised.
+            chain = header.next.load(std::sync::atomic::Ordering::Relaxed);
+            self.ready.push(thread);
+        }
+    }
+
+    /// The deque's old end, by the owner.
+    fn steal_from_self(&self) -> Option<Job> {
+        self.remote().stealer.steal().success().or_else(|| self.deque.pop())
+    }
+
+    /// A job from outside, and some more into the own deque.
+    pub(crate) fn steal_injected(&self) -> Option<Job> {
+        let injector = &self.shared.injector;
+        loop {
+            if injector.is_empty() {
+                return None;
+            }
+            match injector.steal_batch_with_limit_and_pop(&self.deque, 16) {
+                crossbeam_deque::Steal::Success(job) => return Some(job),
+                crossbeam_deque::Steal::Empty => return None,
+                crossbeam_deque::Steal::Retry => std::hint::spin_loop(),
+            }
+        }
+    }
+
+    /// Makes a job into a thread that can start; `None` for a tombstone.
+    #[inline]
+    pub(crate) fn accept(&self, job: Job) -> Option<NonNull<Header>> {
+        match job.kind() {
+            job::Kind::Thread(thread) => Some(thread),
+            job::Kind::Arm(slot) => {
+                let thread = arm::thread_for(slot, self.shared.class);
+                slot.thief.set(thread.as_ptr());
+                match slot.claim_by_thief() {
+                    Claim::Won => {
+                        crate::sched::worker::Counters::add(&self.remote().counters.spawned, 1);
+                        Some(thread)
+                    }
+                    Claim::Lost => {
+                        arm::discard(thread);
+                        self.slots.give(slot);
+                        None
+                    }
+                }
+            }
+        }
+    }
+
+    /// Fires the timers that are due, and decides when to look again.
+    #[cold]
+    pub(crate) fn look_at_timers(&self) {
+        let now = clock::now_ns();
+        let turns = u64::from(self.timer_turns.get());
+        let turn_ns = (now.saturating_sub(self.looked_ns.get()) / turns).max(1);
+        let turns = (TIMER_LOOK_NS / turn_ns).clamp(1, LOOK_ROUND_TURNS) as u32;
+        self.timer_turns.set(turns);
+        self.timer_countdown.set(turns);
+        self.looked_ns.set(now);
+        self.expire_timers(now);
+        if now >= self.end_by_ns.get() {
+            crate::sched::shutdown::stop_waiting(&self.shared);
+        }
+    }
+
+    /// Fires the timers that are due at `now_ns`.
+    pub(crate) fn expire_timers(&self, now_ns: u64) {
+        if self.wheel().len() == 0 {
+            return;
+        }
+        self.wheel().expire(now_ns, |owner| {
+            let header: *const Header = owner.cast();
+            // SAFETY: an armed timer lies on the stack of its thread, which waits.
+            let header = unsafe { &*header };
+            // SAFETY: the thread waits, so its record is in force.
+            let record: &WaitRecord = unsafe { &*header.wait.get() };
+            if header.state.time_out(record.sequence) == Duty::Schedule {
+                self.ready.push(NonNull::from(header));
+            }
+        });
+    }
+
+    /// Tells a fiber that carries no thread to return, and keeps its stack.
+    pub(crate) fn retire(&self, fiber: NonNull<Fiber>) {
+        // SAFETY: resting, so alive.
+        let resting = unsafe { fiber.as_ref() };
+        // SAFETY: S1: on the worker's own stack, at home.
+        if unsafe { resting.resume(Resume::Return) }.is_some() {
+            crate::os::abort_with("a resting fiber did not return");
+        }
+        // SAFETY: S1: it has returned, and nobody else knows it.
+        self.give_stack(unsafe { Fiber::into_stack(fiber) });
+    }
+
+    /// Judges whether this worker homes more waiting threads than its share.
+    fn judge_share(&self) {
+        let remotes = &self.shared.remotes;
+        if remotes.len() == 1 {
+            return;
+        }
+        // ORDERING: Relaxed; a heuristic.
+        let homed = |remote: &crate::sched::worker::Remote| {
+            remote.counters.homed.load(std::sync::atomic::Ordering::Relaxed)
+        };
+        let mine = homed(self.remote());
+        let all: u64 = remotes.iter().map(homed).sum();
+        let share = all / remotes.len() as u64;
+        self.over_share.set(mine > share + share / 4 + HOMED_SLACK);
+    }
+
+    /// Cancels every thread that has waited here.
+    pub(crate) fn cancel_all(&self) {
+        self.cancelling.set(true);
+        let threads: Vec<HeaderRef> = self.registered().map(HeaderRef::new).collect();
+        for thread in threads {
+            crate::sched::door::cancel(&thread);
+        }
+    }
+}
+
+/// Below this many, an uneven distribution is no concern.
+const HOMED_SLACK: u64 = 64;

@@ -1,0 +1,461 @@
+//! A worker: the kernel thread that runs green threads, and everything that it alone may touch.
+//!
+//! A green thread never leaves its worker, so most of what the scheduler needs can belong to one
+//! kernel thread and cost neither lock nor atomic operation: the ready queue, the timer wheel,
+//! the stacks, the registry of waiting threads (HOME-ONLY). What others may touch is in
+//! [`Remote`]: the thief's end of the deque, the mailbox, and counters that only the worker
+//! writes.
+//!
+//! [`Core`] is this state and the small steps on it. Which step comes when is decided in `turn`,
+//! how a thread starts and ends in `life`, how a worker sleeps in `pause`.
+
+use std::cell::{Cell, UnsafeCell};
+use std::ptr::{self, NonNull};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crossbeam_deque::{Stealer, Worker as Deque};
+use crossbeam_utils::CachePadded;
+
+use crate::clock;
+use crate::fiber::{Fiber, Suspended};
+use crate::sched::choices::{Choices, Production};
+use crate::sched::job::Job;
+use crate::sched::ready::Ready;
+use crate::sched::shared::{Phase, Shared};
+use crate::sched::slot::SlotCache;
+use crate::stack::{Pool, Stack};
+use crate::task::header::BlockCache;
+use crate::task::mailbox::{Mailbox, Pushed};
+use crate::task::{Header, Kind, current};
+use crate::wheel::Wheel;
+
+/// What other kernel threads may touch of a worker.
+pub(crate) struct Remote {
+    pub(crate) stealer: Stealer<Job>,
+    pub(crate) mailbox: Arc<Mailbox>,
+    pub(crate) counters: CachePadded<Counters>,
+    /// When the worker was last picked, for the measurement of a wake's cost; 0: not lately.
+    pub(crate) picked_at_ns: AtomicU64,
+    /// How often others stole from this worker.
+    pub(crate) stolen: CachePadded<AtomicU64>,
+}
+
+/// Numbers that their worker alone writes, so plain loads and stores are enough.
+#[derive(Default)]
+pub(crate) struct Counters {
+    /// Threads that this worker has spawned, and threads that it has finished.
+    pub(crate) spawned: AtomicU64,
+    pub(crate) finished: AtomicU64,
+    /// Threads that have waited here and live.
+    pub(crate) homed: AtomicU64,
+    /// How often the worker went to sleep.
+    pub(crate) sleeps: AtomicU64,
+}
+
+impl Counters {
+    /// Adds to a counter of the calling worker.
+    #[inline]
+    pub(crate) fn add(counter: &AtomicU64, amount: u64) {
+        // ORDERING: Release; whoever sees the new value sees what was counted; pairs with
+        // `Shared::live`. One writer, so load and store need not be one step.
+        counter.store(counter.load(Ordering::Relaxed).wrapping_add(amount), Ordering::Release);
+    }
+}
+
+/// A worker and the choices that its loop makes.
+///
+/// `repr(C)`: a `*const Core` found in a thread-local is the worker that it is the first field of.
+#[repr(C)]
+pub(crate) struct Worker<C: Choices = Production> {
+    pub(crate) core: Core,
+    pub(crate) choices: C,
+}
+
+/// See the file's comment.
+pub(crate) struct Core {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) index: usize,
+    pub(crate) deque: Deque<Job>,
+    pub(crate) ready: Ready,
+    pub(crate) blocks: BlockCache,
+    pub(crate) slots: SlotCache,
+    wheel: Box<Wheel>,
+    pool: UnsafeCell<Pool>,
+    /// Fibers that carry no thread, the one that ran last on top.
+    resting: UnsafeCell<Vec<NonNull<Fiber>>>,
+    /// The fiber that runs, or ran last.
+    pub(crate) fiber: Cell<*const Fiber>,
+    /// What a fiber that finished its thread has taken but cannot run itself.
+    pub(crate) handoff: Cell<Option<Next>>,
+    /// The thread that the fiber to be resumed shall run first.
+    pub(crate) fresh: Cell<Option<NonNull<Header>>>,
+    /// A thread that is about to be told that no stack can be had for it.
+    pub(crate) refusal: Cell<Option<(*const Header, std::io::Error)>>,
+    pub(crate) turns: Cell<u64>,
+    /// Turns until the timers are looked at again, how many that are at present, and the time of
+    /// the last look.
+    pub(crate) timer_countdown: Cell<u32>,
+    pub(crate) timer_turns: Cell<u32>,
+    pub(crate) looked_ns: Cell<u64>,
+    /// Runtime calls left before the slice is looked at; see [`Core::charge`].
+    budget: Cell<i32>,
+    slice_turn: Cell<u64>,
+    slice_start_ns: Cell<u64>,
+    /// The first of the threads that have waited here and live.
+    registry: Cell<*const Header>,
+    homed: Cell<u64>,
+    /// Deque turns that may still be left to others; see `turn`.
+    pub(crate) allowance: Cell<u32>,
+    pub(crate) over_share: Cell<bool>,
+    /// Pushes to go until the next pick that nothing forces, and how many there were between the
+    /// last two; see [`Core::offered`].
+    pick_countdown: Cell<u32>,
+    pick_distance: Cell<u32>,
+    stolen_at_pick: Cell<u64>,
+    /// Whether this worker last woke because another worker sent it a thread.
+    pub(crate) woken_by_other: Cell<bool>,
+    /// Shutdown: every thread here is cancelled at its next switch point.
+    pub(crate) cancelling: Cell<bool>,
+    /// N:1: the loop ends when this thread has finished.
+    pub(crate) until: Cell<*const Header>,
+    pub(crate) stopped: Cell<bool>,
+    /// N:1, during a shutdown: when the loop gives up waiting for what is left.
+    pub(crate) end_by_ns: Cell<u64>,
+}
+
+/// What the loop does next.
+#[derive(Clone, Copy)]
+pub(crate) enum Next {
+    /// Resume a thread on its fiber.
+    Started(NonNull<Header>),
+    /// Start a thread on a fiber of the worker's.
+    Fresh(NonNull<Header>),
+}
+
+/// Runtime calls between two looks at the slice; at some 10 ns each, a look costs little.
+const BUDGET_CALLS: i32 = 128;
+/// How long a thread may run through its switch points before one of them yields.
+const SLICE_NS: u64 = 100_000;
+/// Idle fibers that keep their stacks warm.
+const RESTING_MAX: usize = 64;
+/// The longest distance between two picks that nothing forces. A pick costs 8 µs, so at one per
+/// 1024 pushes it adds 8 ns to each.
+const PICK_DISTANCE_MAX: u32 = 1023;
+
+impl Core {
+    pub(crate) fn new(shared: Arc<Shared>, index: usize, deque: Deque<Job>) -> Core {
+        Core {
+            shared,
+            index,
+            deque,
+            ready: Ready::new(),
+            blocks: BlockCache::new(),
+            slots: SlotCache::new(),
+            wheel: Box::new(Wheel::new()),
+            pool: UnsafeCell::new(Pool::new()),
+            resting: UnsafeCell::new(Vec::new()),
+            fiber: Cell::new(ptr::null()),
+            handoff: Cell::new(None),
+            fresh: Cell::new(None),
+            refusal: Cell::new(None),
+            turns: Cell::new(0),
+            timer_countdown: Cell::new(1),
+            timer_turns: Cell::new(1),
+            looked_ns: Cell::new(clock::now_ns()),
+            budget: Cell::new(BUDGET_CALLS),
+            slice_turn: Cell::new(u64::MAX),
+            slice_start_ns: Cell::new(0),
+            registry: Cell::new(ptr::null()),
+            homed: Cell::new(0),
+            allowance: Cell::new(0),
+            over_share: Cell::new(false),
+            pick_countdown: Cell::new(0),
+            pick_distance: Cell::new(0),
+            stolen_at_pick: Cell::new(0),
+            woken_by_other: Cell::new(false),
+            cancelling: Cell::new(false),
+            until: Cell::new(ptr::null()),
+            stopped: Cell::new(false),
+            end_by_ns: Cell::new(u64::MAX),
+        }
+    }
+
+    /// The worker that this kernel thread is.
+    ///
+    /// The reference is good while the kernel thread stays that worker; callers use it at once and
+    /// ask again after anything that suspends.
+    #[inline]
+    pub(crate) fn current<'a>() -> Option<&'a Core> {
+        // SAFETY: the thread-local is set to a live core by the worker's own loop, and to null
+        // when the loop ends; see `Worker::enter`.
+        unsafe { current::worker().cast::<Core>().as_ref() }
+    }
+
+    /// This worker's part that others may touch.
+    #[inline]
+    pub(crate) fn remote(&self) -> &Remote {
+        &self.shared.remotes[self.index]
+    }
+
+    #[inline]
+    pub(crate) fn wheel(&self) -> &Wheel {
+        &self.wheel
+    }
+
+    /// The time of the last look at the clock: exact to some 50 µs while the worker is busy.
+    #[inline]
+    pub(crate) fn coarse_now_ns(&self) -> u64 {
+        self.looked_ns.get()
+    }
+
+    /// Uses the worker's stacks.
+    pub(crate) fn with_pool<R>(&self, f: impl FnOnce(&mut Pool) -> R) -> R {
+        // SAFETY: HOME-ONLY, and `f`, given by this crate, never comes back here or suspends.
+        f(unsafe { &mut *self.pool.get() })
+    }
+
+    /// Carries out the duty to schedule a green thread: at home into the ready queue, from
+    /// elsewhere by its home's mailbox.
+    pub(crate) fn schedule(thread: &Header) {
+        // ORDERING: Acquire; pairs with the Release in `register`, which came before the first
+        // commit, and somebody committed, or there would be no duty.
+        let mailbox = thread.mailbox.load(Ordering::Acquire);
+        if let Some(core) = Core::current()
+            && ptr::eq(Arc::as_ptr(&core.remote().mailbox), mailbox)
+        {
+            core.ready.push(NonNull::from(thread));
+            return;
+        }
+        // SAFETY: the header counts a reference to its mailbox.
+        let mailbox = unsafe { &*mailbox };
+        // SAFETY: S1: the duty is the caller's, and a thread that is ready lives until it has run.
+        match unsafe { mailbox.push(NonNull::from(thread)) } {
+            Pushed::Awake | Pushed::Closed => (),
+            Pushed::Sleeping => mailbox.wake_owner(),
+        }
+    }
+
+    /// Enters a thread into the registry, at its first wait. HOME-ONLY.
+    #[inline]
+    pub(crate) fn register(&self, thread: &Header) {
+        thread.fiber.set(self.fiber.get());
+        if thread.registered.get() {
+            return;
+        }
+        thread.registered.set(true);
+        let mailbox = Arc::into_raw(self.remote().mailbox.clone()).cast_mut();
+        // ORDERING: Release; pairs with the Acquire in `schedule`.
+        thread.mailbox.store(mailbox, Ordering::Release);
+        let first = self.registry.get();
+        thread.registry.prev.set(ptr::null());
+        thread.registry.next.set(first);
+        // SAFETY: threads in the registry live.
+        if let Some(first) = unsafe { first.as_ref() } {
+            first.registry.prev.set(thread);
+        }
+        self.registry.set(thread);
+        self.count_homed(self.homed.get() + 1);
+    }
+
+    /// The opposite of [`Core::register`], at the thread's end.
+    #[inline]
+    pub(crate) fn unregister(&self, thread: &Header) {
+        if !thread.registered.get() {
+            return;
+        }
+        thread.registered.set(false);
+        let (prev, next) = (thread.registry.prev.get(), thread.registry.next.get());
+        // SAFETY: threads in the registry live.
+        match unsafe { prev.as_ref() } {
+            Some(prev) => prev.registry.next.set(next),
+            None => self.registry.set(next),
+        }
+        // SAFETY: as above.
+        if let Some(next) = unsafe { next.as_ref() } {
+            next.registry.prev.set(prev);
+        }
+        self.count_homed(self.homed.get() - 1);
+    }
+
+    fn count_homed(&self, homed: u64) {
+        self.homed.set(homed);
+        // ORDERING: Relaxed; others read it to judge the load.
+        self.remote().counters.homed.store(homed, Ordering::Relaxed);
+    }
+
+    /// The threads that have waited here and live.
+    pub(crate) fn registered(&self) -> impl Iterator<Item = &Header> {
+        // SAFETY: threads in the registry live, and the caller's loop body removes none but the
+        // one in hand, whose link is read before.
+        let follow = |link: *const Header| unsafe { link.as_ref() };
+        let mut next = follow(self.registry.get());
+        std::iter::from_fn(move || {
+            let this = next?;
+            next = follow(this.registry.next.get());
+            Some(this)
+        })
+    }
+
+    /// Whether the shutdown cancels `thread` here.
+    #[inline]
+    pub(crate) fn cancels_all(&self, thread: &Header) -> bool {
+        self.cancelling.get() && thread.kind == Kind::Green
+    }
+
+    /// Charges one runtime call to the current thread. True: it has run for longer than a slice,
+    /// so the next switch point yields. Calls that never switch leave a debt by this.
+    #[inline]
+    pub(crate) fn charge(&self) -> bool {
+        let left = self.budget.get() - 1;
+        self.budget.set(left);
+        left < 0 && self.look_at_slice()
+    }
+
+    #[cold]
+    fn look_at_slice(&self) -> bool {
+        let now = clock::now_ns();
+        if self.slice_turn.get() != self.turns.get() {
+            self.slice_turn.set(self.turns.get());
+            self.slice_start_ns.set(now);
+            self.budget.set(BUDGET_CALLS);
+            return false;
+        }
+        if now - self.slice_start_ns.get() < SLICE_NS {
+            self.budget.set(BUDGET_CALLS);
+            return false;
+        }
+        // The budget stays spent until a switch: calls that may not switch leave it so.
+        true
+    }
+
+    /// Leaves the current thread's fiber; the thread stays runnable.
+    // SUSPENDS
+    #[inline]
+    pub(crate) fn suspend_yielding(&self, me: &Header) {
+        me.fiber.set(self.fiber.get());
+        self.suspend(Suspended::Yielding);
+    }
+
+    /// Leaves the current thread's fiber in order to wait.
+    // SUSPENDS
+    #[inline]
+    pub(crate) fn suspend_waiting(&self, me: &Header) {
+        debug_assert!(ptr::eq(current::green(), me));
+        self.suspend(Suspended::Waiting);
+    }
+
+    #[inline]
+    fn suspend(&self, why: Suspended) {
+        // SAFETY: set by the loop before it entered the fiber on which we run.
+        let fiber = unsafe { &*self.fiber.get() };
+        self.budget.set(BUDGET_CALLS);
+        // SAFETY: S1: the caller is the green thread that runs on it.
+        let _ = unsafe { fiber.suspend(why) };
+    }
+
+    /// The fiber on which the current green thread runs.
+    #[inline]
+    pub(crate) fn running_fiber(&self) -> Option<&Fiber> {
+        if current::green().is_null() {
+            return None;
+        }
+        // SAFETY: as in `suspend`.
+        unsafe { self.fiber.get().as_ref() }
+    }
+
+    /// Puts a job into the deque and sees to it that somebody will run it.
+    #[inline]
+    pub(crate) fn offer(&self, job: Job) {
+        self.deque.push(job);
+        self.offered();
+    }
+
+    /// Wakes a sleeping worker for what the deque holds, if one is needed, or likely to help.
+    ///
+    /// A wake costs this worker 8 µs and arrives after 20, so it must not be given for work that
+    /// will be done here before. Nobody knows beforehand which that is, but thieves tell: if
+    /// nothing was stolen since the last pick, the distance to the next one doubles; if something
+    /// was, it halves. What is left unpicked by this is the sentinel's, within 16 ms.
+    #[inline]
+    pub(crate) fn offered(&self) {
+        let idle = &self.shared.idle;
+        if idle.must_pick() {
+            self.shared.pick_searcher();
+        } else if idle.may_pick() {
+            match self.pick_countdown.get() {
+                0 => self.pick_by_choice(),
+                left => self.pick_countdown.set(left - 1),
+            }
+        }
+    }
+
+    #[cold]
+    fn pick_by_choice(&self) {
+        // ORDERING: Relaxed; a heuristic.
+        let stolen = self.remote().stolen.load(Ordering::Relaxed);
+        let distance = self.pick_distance.get();
+        let distance = if stolen != self.stolen_at_pick.get() {
+            distance / 2
+        } else {
+            (distance * 2 + 1).min(PICK_DISTANCE_MAX)
+        };
+        self.stolen_at_pick.set(stolen);
+        self.pick_distance.set(distance);
+        self.pick_countdown.set(distance);
+        self.shared.pick_searcher();
+    }
+
+    /// Makes room for a thread of the default class: a resting fiber or a fresh one.
+    pub(crate) fn fiber_for(
+        &self,
+        thread: &Header,
+        entry: fn(&Fiber),
+    ) -> std::io::Result<NonNull<Fiber>> {
+        if thread.class == self.shared.class
+            && let Some(fiber) = self.resting().pop()
+        {
+            return Ok(fiber);
+        }
+        self.with_pool(|pool| pool.take(thread.class)).map(|stack| Fiber::new(stack, entry))
+    }
+
+    /// A resting fiber of the default class, if there is one.
+    pub(crate) fn take_resting(&self) -> Option<NonNull<Fiber>> {
+        self.resting().pop()
+    }
+
+    #[expect(clippy::mut_from_ref, reason = "private; each use ends before the next begins")]
+    fn resting(&self) -> &mut Vec<NonNull<Fiber>> {
+        // SAFETY: HOME-ONLY, and no caller keeps the reference over another call.
+        unsafe { &mut *self.resting.get() }
+    }
+
+    /// How many fibers rest.
+    pub(crate) fn resting_count(&self) -> usize {
+        self.resting().len()
+    }
+
+    /// Takes over a fiber that carries no thread any more. Its stack may come back.
+    pub(crate) fn rest(&self, fiber: NonNull<Fiber>) -> Option<NonNull<Fiber>> {
+        // SAFETY: the fiber is alive and suspended.
+        let class = unsafe { fiber.as_ref() }.class();
+        if class == self.shared.class && self.resting().len() < RESTING_MAX {
+            self.resting().push(fiber);
+            None
+        } else {
+            Some(fiber)
+        }
+    }
+
+    /// Gives a stack back that carried a fiber.
+    pub(crate) fn give_stack(&self, stack: Stack) {
+        self.with_pool(|pool| pool.give(stack));
+    }
+
+    /// Whether the runtime has come to the point where nothing is resumed any more.
+    #[inline]
+    pub(crate) fn leaking(&self) -> bool {
+        self.shared.phase() >= Phase::Leaking
+    }
+}

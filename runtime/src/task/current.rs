@@ -1,0 +1,212 @@
+//! All thread-locals of the runtime, and who the current thread is.
+//!
+//! Compilers may keep the address of a thread-local across a call, and a stack switch looks like
+//! a call. Green threads never leave their kernel thread, so a kept address stays right, and yet
+//! no accessor here returns one: values only, so that the rule needs no argument elsewhere. The
+//! accessors use `try_with`, for destructors of other thread-locals may call sylvan when ours
+//! are gone.
+//!
+//! Nothing else in the crate may declare a `std::thread_local!`.
+
+use std::cell::{Cell, RefCell};
+use std::num::NonZeroU64;
+use std::panic::Location;
+use std::ptr::{self, NonNull};
+
+use crate::stack::Class;
+use crate::task::header::{self, Birth, BlockCache, Header, HeaderRef, Kind};
+use crate::task::locals::Locals;
+use crate::task::packet;
+use crate::task::state::State;
+
+std::thread_local! {
+    /// The green thread that runs on this kernel thread; null on a worker's own stack and on
+    /// other kernel threads.
+    static GREEN: Cell<*const Header> = const { Cell::new(ptr::null()) };
+    /// The worker that this kernel thread is; see `sched::worker`.
+    static WORKER: Cell<*const ()> = const { Cell::new(ptr::null()) };
+    /// That worker's cache of blocks and numbers.
+    static BLOCKS: Cell<*const BlockCache> = const { Cell::new(ptr::null()) };
+    /// The kernel thread's own header.
+    static KERNEL: RefCell<Option<KernelThread>> = const { RefCell::new(None) };
+}
+
+/// The current green thread; null elsewhere.
+#[inline]
+pub(crate) fn green() -> *const Header {
+    GREEN.try_with(Cell::get).unwrap_or(ptr::null())
+}
+
+/// Says which green thread runs from now on; null: the worker itself.
+#[inline]
+pub(crate) fn set_green(header: *const Header) {
+    let _ = GREEN.try_with(|cell| cell.set(header));
+}
+
+/// The worker that this kernel thread is at present; null elsewhere.
+#[inline]
+pub(crate) fn worker() -> *const () {
+    WORKER.try_with(Cell::get).unwrap_or(ptr::null())
+}
+
+/// Makes this kernel thread a worker, or by two nulls an ordinary one again.
+pub(crate) fn set_worker(worker: *const (), blocks: *const BlockCache) {
+    let _ = WORKER.try_with(|cell| cell.set(worker));
+    let _ = BLOCKS.try_with(|cell| cell.set(blocks));
+}
+
+fn blocks() -> Option<&'static BlockCache> {
+    let blocks = BLOCKS.try_with(Cell::get).unwrap_or(ptr::null());
+    // SAFETY: set by the worker for as long as it is one, and used by its kernel thread only; no
+    // caller keeps the reference across a switch.
+    unsafe { blocks.as_ref() }
+}
+
+/// A block from the worker's cache, if this is a worker and it has one.
+pub(crate) fn take_block() -> Option<NonNull<Header>> {
+    blocks()?.take()
+}
+
+/// Puts a block into the worker's cache, or gives it back.
+pub(crate) fn give_block(block: NonNull<Header>) -> Result<(), NonNull<Header>> {
+    match blocks() {
+        Some(cache) => cache.give(block),
+        None => Err(block),
+    }
+}
+
+/// A number that no other thread has or will have.
+pub(crate) fn next_id() -> NonZeroU64 {
+    match blocks() {
+        Some(cache) => cache.next_id(),
+        None => header::single_id(),
+    }
+}
+
+/// The header of a kernel thread, and what is owed when the thread ends.
+struct KernelThread {
+    header: HeaderRef,
+    /// Whether the thread is foreign: its end is ours to notice.
+    foreign: bool,
+    /// What the thread belongs to, kept for it by its mapping; see `sched::one_to_one`.
+    runtime: Option<std::sync::Arc<dyn std::any::Any + Send + Sync>>,
+}
+
+impl Drop for KernelThread {
+    fn drop(&mut self) {
+        if self.foreign {
+            if let Some(extra) = self.header.extra() {
+                extra.locals.run_destructors();
+            }
+            let _ = self.header.state.finish();
+        }
+    }
+}
+
+/// The header of the current thread: green, or of this kernel thread.
+///
+/// A foreign kernel thread gets its header at the first call. One whose thread-locals are gone
+/// gets a new one for each call: it can wait, but a permit does not outlive the call.
+#[inline]
+pub(crate) fn me() -> Me {
+    let green = green();
+    match NonNull::new(green.cast_mut()) {
+        Some(header) => Me { header, counted: false },
+        None => Me { header: kernel_header().into_raw(), counted: true },
+    }
+}
+
+/// The current thread's header, for as long as the current thread runs.
+///
+/// A green thread's is not counted: the scheduler's own reference outlives everything that the
+/// thread itself can do. That saves two atomic operations on each wait.
+pub(crate) struct Me {
+    header: NonNull<Header>,
+    counted: bool,
+}
+
+impl std::ops::Deref for Me {
+    type Target = Header;
+
+    #[inline]
+    fn deref(&self) -> &Header {
+        // SAFETY: counted, or the running green thread's own.
+        unsafe { self.header.as_ref() }
+    }
+}
+
+impl Drop for Me {
+    #[inline]
+    fn drop(&mut self) {
+        if self.counted {
+            // SAFETY: S1: `self` owns the reference and goes.
+            unsafe { Header::release(self.header) };
+        }
+    }
+}
+
+#[cold]
+fn kernel_header() -> HeaderRef {
+    KERNEL
+        .try_with(|slot| {
+            if let Some(kernel) = &*slot.borrow() {
+                return kernel.header.clone();
+            }
+            let header = foreign_header();
+            let kernel = KernelThread { header: header.clone(), foreign: true, runtime: None };
+            *slot.borrow_mut() = Some(kernel);
+            header
+        })
+        .unwrap_or_else(|_| foreign_header())
+}
+
+/// The number of this kernel thread's own header, whatever green thread runs on it.
+pub(crate) fn kernel_id() -> NonZeroU64 {
+    kernel_header().id
+}
+
+#[track_caller]
+fn foreign_header() -> HeaderRef {
+    let header = Header::allocate(Birth {
+        kind: Kind::Kernel,
+        state: State::running(),
+        class: Class::DEFAULT,
+        vtable: &packet::NO_PACKET,
+        site: Location::caller(),
+        name: std::thread::current().name().map(Into::into),
+        boxed: false,
+        refs: 1,
+    });
+    // SAFETY: S1: `refs` is 1 and it is ours.
+    unsafe { HeaderRef::from_owned(header) }
+}
+
+/// Gives this kernel thread the header of a thread of the 1:1 mapping, and the runtime to which
+/// it belongs.
+pub(crate) fn adopt_kernel_thread(
+    header: HeaderRef,
+    runtime: std::sync::Arc<dyn std::any::Any + Send + Sync>,
+) {
+    let kernel = KernelThread { header, foreign: false, runtime: Some(runtime) };
+    let _ = KERNEL.try_with(|slot| *slot.borrow_mut() = Some(kernel));
+}
+
+/// The runtime of the 1:1 mapping to which this kernel thread belongs.
+pub(crate) fn kernel_runtime() -> Option<std::sync::Arc<dyn std::any::Any + Send + Sync>> {
+    KERNEL.try_with(|slot| slot.borrow().as_ref()?.runtime.clone()).ok()?
+}
+
+/// The current thread's own `sylvan::thread_local!` values. Valid while the thread runs; on a
+/// kernel thread whose thread-locals are gone, `None`.
+pub(crate) fn locals() -> Option<NonNull<Locals>> {
+    let green = green();
+    if !green.is_null() {
+        // SAFETY: the running thread's header is alive.
+        let header = unsafe { &*green };
+        return Some(NonNull::from(&header.extra_or_new().locals));
+    }
+    let header = kernel_header();
+    // The slot, not this call, must keep the header alive.
+    let kept = KERNEL.try_with(|slot| slot.borrow().is_some()).unwrap_or(false);
+    kept.then(|| NonNull::from(&header.extra_or_new().locals))
+}

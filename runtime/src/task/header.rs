@@ -1,0 +1,411 @@
+//! The header of a thread: identity, state, links, and the closure or result, in one block.
+//!
+//! A spawn must cost one small allocation at most, and a million unstarted threads less than
+//! 256 bytes each. So everything that belongs to a thread but not to its stack lies in one block
+//! of [`BLOCK_BYTES`], taken from a cache of its worker: links for every list that a thread can
+//! stand in, so that no list allocates, and 48 bytes for the closure before and the result after
+//! the thread has run. Kernel threads have a header too, so that locks, joins and wakes need not
+//! ask which kind of thread they face.
+//!
+//! The file never schedules, never touches user code except to drop what was left to it, and
+//! never frees a block that somebody still counts.
+//!
+//! Who may touch what, named once and cited elsewhere:
+//!
+//! - **HOME-ONLY**: only the home worker, that is the kernel thread of the first turn. For a
+//!   kernel thread: only itself.
+//! - **FAMILY-LOCK**: only while the *parent's* family lock is held (`sibling`), or the own one
+//!   (`scopes`).
+//! - **WAITING-OWNS-FIBER**: while the state is `WAITING` or `READY`, the fiber is suspended and
+//!   belongs to the header; nobody runs on it.
+
+use std::alloc::Layout;
+use std::cell::Cell;
+use std::num::NonZeroU64;
+use std::panic::Location;
+use std::ptr::{self, NonNull};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
+
+use crate::fiber::Fiber;
+use crate::stack::Class;
+use crate::task::current;
+use crate::task::family::ScopeData;
+use crate::task::locals::Locals;
+use crate::task::mailbox::Mailbox;
+use crate::task::packet::VTable;
+use crate::task::reason::WaitRecord;
+use crate::task::state::State;
+
+/// Size of the one allocation that a thread is.
+pub(crate) const BLOCK_BYTES: usize = 208;
+/// What is left in the block for a closure or a result.
+pub(crate) const PAYLOAD_BYTES: usize = 48;
+
+/// What carries the thread.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub(crate) enum Kind {
+    /// A fiber on a worker.
+    Green,
+    /// A kernel thread: of the 1:1 mapping, or one that sylvan did not make.
+    Kernel,
+}
+
+/// See the file's comment.
+#[repr(C, align(16))]
+pub(crate) struct Header {
+    pub(crate) state: State,
+    refs: AtomicU32,
+    pub(crate) kind: Kind,
+    /// Whether the payload holds a pointer to a box instead of the value.
+    pub(crate) boxed: bool,
+    /// Guards `scopes` and the siblings of the children; see `family`.
+    pub(crate) family_lock: AtomicBool,
+    /// Whether this thread stands in its parent's list; FAMILY-LOCK of the parent. Read without
+    /// the lock by the thread itself: once true it stays true until the end.
+    pub(crate) linked: AtomicBool,
+    /// HOME-ONLY. Whether the thread stands in its worker's registry.
+    pub(crate) registered: Cell<bool>,
+    /// HOME-ONLY. How many shields are up: above zero, cancellation is not delivered.
+    pub(crate) shield: Cell<u16>,
+    /// Which stack the thread wants.
+    pub(crate) class: Class,
+    /// HOME-ONLY. How many ballast fibers stand for std's panic count while the thread waits.
+    pub(crate) panics: Cell<u8>,
+    pub(crate) vtable: &'static VTable,
+    pub(crate) id: NonZeroU64,
+    /// The home worker's mailbox, a counted reference; null before the first wait. Written at
+    /// home before the first `commit_wait` (Release), read by those who own the duty to schedule.
+    pub(crate) mailbox: AtomicPtr<Mailbox>,
+    /// Link in an inbox; owned by whoever owns the duty to schedule.
+    pub(crate) next: AtomicPtr<Header>,
+    /// HOME-ONLY. The fiber that carries the thread; null before the first wait.
+    pub(crate) fiber: Cell<*const Fiber>,
+    /// HOME-ONLY. What the thread waits for; lies on its stack; null while it does not wait.
+    pub(crate) wait: Cell<*const WaitRecord>,
+    /// HOME-ONLY. The worker's registry of threads that have waited.
+    pub(crate) registry: Links,
+    /// The thread whose scope or `join` this one belongs to, and that scope; null for others.
+    /// The parent's frame and header outlive this thread's end, not its header.
+    pub(crate) parent: Cell<*const Header>,
+    pub(crate) scope: Cell<*const ScopeData>,
+    /// FAMILY-LOCK of the parent.
+    pub(crate) sibling: Links,
+    /// FAMILY-LOCK of this header. The innermost open scope.
+    pub(crate) scopes: Cell<*const ScopeData>,
+    /// Who waits for the end: a counted reference, published by the state word's `JOINER`.
+    pub(crate) joiner: AtomicPtr<Header>,
+    pub(crate) joiner_sequence: AtomicU64,
+    /// Where the thread was spawned.
+    pub(crate) site: &'static Location<'static>,
+    /// Written by the thread itself only, or before it is published.
+    pub(crate) extra: AtomicPtr<Extra>,
+    payload: Cell<[std::mem::MaybeUninit<u64>; PAYLOAD_BYTES / 8]>,
+}
+
+const _: () = assert!(size_of::<Header>() == BLOCK_BYTES);
+
+/// What few threads have.
+pub(crate) struct Extra {
+    /// The name that the program gave.
+    pub(crate) name: Option<Box<str>>,
+    /// The values of `sylvan::thread_local!`.
+    pub(crate) locals: Locals,
+}
+
+/// Two links of an intrusive list.
+pub(crate) struct Links {
+    pub(crate) prev: Cell<*const Header>,
+    pub(crate) next: Cell<*const Header>,
+}
+
+impl Links {
+    const fn new() -> Links {
+        Links { prev: Cell::new(ptr::null()), next: Cell::new(ptr::null()) }
+    }
+}
+
+// SAFETY: each field says who may touch it: atomics by all, the `Cell`s by the rules HOME-ONLY
+// and FAMILY-LOCK, immutable ones by all after publication.
+unsafe impl Send for Header {}
+// SAFETY: as above.
+unsafe impl Sync for Header {}
+
+/// What a new header needs to know.
+pub(crate) struct Birth {
+    pub(crate) kind: Kind,
+    pub(crate) state: State,
+    pub(crate) class: Class,
+    pub(crate) vtable: &'static VTable,
+    pub(crate) site: &'static Location<'static>,
+    pub(crate) name: Option<Box<str>>,
+    pub(crate) boxed: bool,
+    pub(crate) refs: u32,
+}
+
+impl Header {
+    /// Makes a header with `birth.refs` references, all of which the caller holds. The payload is
+    /// not initialised.
+    pub(crate) fn allocate(birth: Birth) -> NonNull<Header> {
+        let block = current::take_block().unwrap_or_else(new_block);
+        let extra = match birth.name {
+            None => ptr::null_mut(),
+            Some(_) => {
+                Box::into_raw(Box::new(Extra { name: birth.name, locals: Locals::new() }))
+            }
+        };
+        let header = Header {
+            state: birth.state,
+            refs: AtomicU32::new(birth.refs),
+            kind: birth.kind,
+            boxed: birth.boxed,
+            family_lock: AtomicBool::new(false),
+            linked: AtomicBool::new(false),
+            registered: Cell::new(false),
+            shield: Cell::new(0),
+            class: birth.class,
+            panics: Cell::new(0),
+            vtable: birth.vtable,
+            id: current::next_id(),
+            mailbox: AtomicPtr::new(ptr::null_mut()),
+            next: AtomicPtr::new(ptr::null_mut()),
+            fiber: Cell::new(ptr::null()),
+            wait: Cell::new(ptr::null()),
+            registry: Links::new(),
+            parent: Cell::new(ptr::null()),
+            scope: Cell::new(ptr::null()),
+            sibling: Links::new(),
+            scopes: Cell::new(ptr::null()),
+            joiner: AtomicPtr::new(ptr::null_mut()),
+            joiner_sequence: AtomicU64::new(0),
+            site: birth.site,
+            extra: AtomicPtr::new(extra),
+            payload: Cell::new([std::mem::MaybeUninit::uninit(); PAYLOAD_BYTES / 8]),
+        };
+        // SAFETY: the block has the size and alignment of a header and nobody else knows it.
+        unsafe { block.as_ptr().write(header) };
+        block
+    }
+
+    /// Where the closure or the result lies, or the pointer to their box.
+    pub(crate) fn payload(&self) -> *mut u8 {
+        self.payload.as_ptr().cast()
+    }
+
+    /// The name that the program gave, if any.
+    pub(crate) fn name(&self) -> Option<&str> {
+        // ORDERING: Acquire; pairs with the Release in `extra_or_new`.
+        let extra = self.extra.load(Ordering::Acquire);
+        // SAFETY: an extra, once set, lives as long as the header; `name` never changes.
+        unsafe { extra.as_ref() }?.name.as_deref()
+    }
+
+    /// The thread's own extra part, made on first use. Only the thread itself calls it.
+    pub(crate) fn extra_or_new(&self) -> &Extra {
+        // ORDERING: Relaxed; only this thread writes it.
+        let mut extra = self.extra.load(Ordering::Relaxed);
+        if extra.is_null() {
+            extra = Box::into_raw(Box::new(Extra { name: None, locals: Locals::new() }));
+            // ORDERING: Release; pairs with the Acquire in `name`.
+            self.extra.store(extra, Ordering::Release);
+        }
+        // SAFETY: not null, set once, lives as long as the header.
+        unsafe { &*extra }
+    }
+
+    /// The extra part, if there is one. Only the thread itself may use its `locals`.
+    pub(crate) fn extra(&self) -> Option<&Extra> {
+        // ORDERING: Acquire; pairs with the Release in `extra_or_new`.
+        let extra = self.extra.load(Ordering::Acquire);
+        // SAFETY: as in `name`.
+        unsafe { extra.as_ref() }
+    }
+
+    /// Counts one more reference.
+    pub(crate) fn retain(&self) {
+        // ORDERING: Relaxed; a new reference is made from an existing one.
+        let old = self.refs.fetch_add(1, Ordering::Relaxed);
+        if old > u32::MAX / 2 {
+            crate::os::abort_with("a thread is referenced more than 2^31 times");
+        }
+    }
+
+    /// Gives one reference up, and the block with the last.
+    ///
+    /// # Safety
+    /// S1: the caller owns one reference to `this` and does not use it after.
+    pub(crate) unsafe fn release(this: NonNull<Header>) {
+        // SAFETY: the caller owns a reference (S1).
+        let header = unsafe { this.as_ref() };
+        // ORDERING: Release; what this owner did happens before the block is freed.
+        if header.refs.fetch_sub(1, Ordering::Release) != 1 {
+            return;
+        }
+        // ORDERING: Acquire; pairs with the Release of all other owners.
+        std::sync::atomic::fence(Ordering::Acquire);
+        // SAFETY: that was the last reference.
+        unsafe { free(this) };
+    }
+}
+
+/// Frees what the header owns, then its block.
+///
+/// # Safety
+/// S1: no reference to `this` is left.
+unsafe fn free(this: NonNull<Header>) {
+    // SAFETY: the block is still ours (S1).
+    let header = unsafe { this.as_ref() };
+    if header.boxed {
+        // SAFETY: the box was made with this vtable and its content was moved out or dropped.
+        unsafe { (header.vtable.free_box)(header) };
+    }
+    // ORDERING: Relaxed for all three; `release` has fenced.
+    let mailbox = header.mailbox.load(Ordering::Relaxed);
+    if !mailbox.is_null() {
+        // SAFETY: the header counted this reference when it stored the pointer.
+        drop(unsafe { std::sync::Arc::from_raw(mailbox) });
+    }
+    let extra = header.extra.load(Ordering::Relaxed);
+    if !extra.is_null() {
+        // SAFETY: made by `Box::into_raw`, owned by the header; its locals were dropped at the
+        // thread's end, so no user code runs here.
+        drop(unsafe { Box::from_raw(extra) });
+    }
+    let joiner = header.joiner.load(Ordering::Relaxed);
+    if let Some(joiner) = NonNull::new(joiner) {
+        // SAFETY: the header counted this reference when the joiner registered.
+        unsafe { Header::release(joiner) };
+    }
+    if let Err(block) = current::give_block(this) {
+        // SAFETY: made by `new_block` with this layout.
+        unsafe { std::alloc::dealloc(block.as_ptr().cast(), Layout::new::<Header>()) };
+    }
+}
+
+fn new_block() -> NonNull<Header> {
+    let layout = Layout::new::<Header>();
+    // SAFETY: the layout is not empty.
+    let block = unsafe { std::alloc::alloc(layout) };
+    NonNull::new(block.cast()).unwrap_or_else(|| std::alloc::handle_alloc_error(layout))
+}
+
+/// A counted reference to a header.
+pub(crate) struct HeaderRef(NonNull<Header>);
+
+// SAFETY: the header is `Sync`, and its last reference may be given up anywhere: what a free
+// drops is a name, a mailbox reference and memory, never user code.
+unsafe impl Send for HeaderRef {}
+// SAFETY: as above.
+unsafe impl Sync for HeaderRef {}
+
+impl HeaderRef {
+    /// Takes over a reference that the caller owns.
+    ///
+    /// # Safety
+    /// S1: the caller owns one reference to `header` and hands it over.
+    pub(crate) unsafe fn from_owned(header: NonNull<Header>) -> HeaderRef {
+        HeaderRef(header)
+    }
+
+    /// Counts a reference to a header that is alive.
+    pub(crate) fn new(header: &Header) -> HeaderRef {
+        header.retain();
+        HeaderRef(NonNull::from(header))
+    }
+
+    /// Hands the reference to the caller, uncounted.
+    pub(crate) fn into_raw(self) -> NonNull<Header> {
+        let raw = self.0;
+        std::mem::forget(self);
+        raw
+    }
+}
+
+impl std::ops::Deref for HeaderRef {
+    type Target = Header;
+
+    fn deref(&self) -> &Header {
+        // SAFETY: the reference counted by `self` keeps the header alive.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+impl Clone for HeaderRef {
+    fn clone(&self) -> HeaderRef {
+        HeaderRef::new(self)
+    }
+}
+
+impl Drop for HeaderRef {
+    fn drop(&mut self) {
+        // SAFETY: S1: `self` owns the reference and goes.
+        unsafe { Header::release(self.0) };
+    }
+}
+
+/// Blocks and numbers in reserve, one per worker, so that a spawn meets no lock and no shared
+/// line. Blocks are all alike and belong to nobody while they lie here, so one that was taken on
+/// one worker may be given back on another.
+pub(crate) struct BlockCache {
+    blocks: Cell<Vec<NonNull<Header>>>,
+    next_id: Cell<u64>,
+    end_id: Cell<u64>,
+}
+
+/// How many blocks a worker keeps: 4096 * 208 bytes are 832 KiB.
+const BLOCKS_MAX: usize = 4096;
+/// How many numbers a worker takes at once from the process-wide counter.
+const IDS_PER_BATCH: u64 = 4096;
+
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
+impl BlockCache {
+    pub(crate) fn new() -> BlockCache {
+        BlockCache { blocks: Cell::new(Vec::new()), next_id: Cell::new(0), end_id: Cell::new(0) }
+    }
+
+    pub(crate) fn take(&self) -> Option<NonNull<Header>> {
+        let mut blocks = self.blocks.take();
+        let block = blocks.pop();
+        self.blocks.set(blocks);
+        block
+    }
+
+    /// `Err` hands the block back: the cache is full.
+    pub(crate) fn give(&self, block: NonNull<Header>) -> Result<(), NonNull<Header>> {
+        let mut blocks = self.blocks.take();
+        let full = blocks.len() >= BLOCKS_MAX;
+        if !full {
+            blocks.push(block);
+        }
+        self.blocks.set(blocks);
+        if full { Err(block) } else { Ok(()) }
+    }
+
+    pub(crate) fn next_id(&self) -> NonZeroU64 {
+        if self.next_id.get() == self.end_id.get() {
+            // ORDERING: Relaxed; only uniqueness matters.
+            let first = NEXT_ID.fetch_add(IDS_PER_BATCH, Ordering::Relaxed);
+            self.next_id.set(first);
+            self.end_id.set(first + IDS_PER_BATCH);
+        }
+        let id = self.next_id.get();
+        self.next_id.set(id + 1);
+        NonZeroU64::new(id).expect("the counter starts at 1")
+    }
+}
+
+impl Drop for BlockCache {
+    fn drop(&mut self) {
+        for block in self.blocks.take() {
+            // SAFETY: made by `new_block` with this layout; its content was taken down by `free`.
+            unsafe { std::alloc::dealloc(block.as_ptr().cast(), Layout::new::<Header>()) };
+        }
+    }
+}
+
+/// A number for a thread that no worker spawns.
+pub(crate) fn single_id() -> NonZeroU64 {
+    // ORDERING: Relaxed; only uniqueness matters.
+    NonZeroU64::new(NEXT_ID.fetch_add(1, Ordering::Relaxed)).expect("the counter starts at 1")
+}

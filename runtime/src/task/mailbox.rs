@@ -1,0 +1,223 @@
+//! The mailbox of a worker: how others hand it threads and messages, and how it sleeps.
+//!
+//! A green thread never leaves its home worker, so whoever wakes it from elsewhere must hand it
+//! over; and a worker with nothing to do must sleep until somebody hands it something. Both use
+//! one word, the inbox head, so that "empty and asleep" is a single atomic fact and needs no
+//! fence between two words.
+//!
+//! ```text
+//!            push (CAS)                    push (CAS) + futex wake
+//!   EMPTY ─────────────▶ list ◀──────────────────────────────────── SLEEPING
+//!     ▲  │ sleep (CAS)    │ drain (swap)        nudge (CAS) + wake      │  ▲
+//!     │  └────────────────┼──────────────▶ SLEEPING          NUDGED ◀───┘  │
+//!     └───────────────────┴──────────────────────────────────────┘         │
+//!                                 drain                       (owner only) ┘
+//! ```
+//!
+//! Pushers build a stack (newest first) by compare-and-swap; the owner takes all of it by one
+//! swap and turns it round. Nothing is popped singly, so there is no ABA. Who replaces SLEEPING
+//! by anything else owns the futex wake, exactly once.
+//!
+//! *Why no wake is lost.* The owner sleeps only after its own CAS from EMPTY to SLEEPING. A push
+//! before that CAS makes it fail; a push after it reads SLEEPING and wakes. The futex compares
+//! the low half of the word, and no header address has the low half of SLEEPING, NUDGED or
+//! CLOSED, for headers are aligned to 16; so a push between CAS and futex call is seen by the
+//! kernel's compare.
+//!
+//! The mailbox outlives its worker for as long as a header refers to it. The last act of a worker
+//! is to close it: wakes that come later are dropped.
+
+use std::ptr::{self, NonNull};
+
+use crate::primitives::{AtomicPtr, Ordering};
+use crate::task::header::Header;
+
+/// The word's values that are no list. Dangling on purpose; never dereferenced.
+const EMPTY: *mut Header = ptr::null_mut();
+const SLEEPING: *mut Header = ptr::without_provenance_mut(1);
+const NUDGED: *mut Header = ptr::without_provenance_mut(2);
+const CLOSED: *mut Header = ptr::without_provenance_mut(3);
+
+fn is_list(head: *mut Header) -> bool {
+    head.addr() > CLOSED.addr()
+}
+
+/// What a push found.
+#[must_use]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Pushed {
+    /// The owner is awake and will look.
+    Awake,
+    /// The owner sleeps: the caller must call [`Mailbox::wake_owner`].
+    Sleeping,
+    /// The worker is gone; nothing was handed over.
+    Closed,
+}
+
+/// See the file's comment.
+pub(crate) struct Mailbox {
+    head: AtomicPtr<Header>,
+    /// Orders for the worker itself; rare, so behind a lock. Only ever held for a push or a take.
+    messages: std::sync::Mutex<Vec<Message>>,
+    /// Whether there are any; what a busy worker looks at.
+    has_messages: std::sync::atomic::AtomicBool,
+}
+
+/// An order to a worker about its own threads.
+pub(crate) enum Message {
+    /// Cancel every thread that is yours (shutdown).
+    CancelAll,
+    /// Write a line for each of your waiting threads, then drop the sender.
+    Describe(std::sync::mpsc::Sender<String>),
+}
+
+impl Mailbox {
+    pub(crate) fn new() -> Mailbox {
+        Mailbox { head: AtomicPtr::new(EMPTY), messages: std::sync::Mutex::new(Vec::new()), has_messages: std::sync::atomic::AtomicBool::new(false) }
+    }
+
+    /// Hands `header` to the owner.
+    ///
+    /// # Safety
+    /// S1: the caller owns the duty to schedule `header` (and so its `next` link), and the header
+    /// stays alive until the owner has drained it.
+    pub(crate) unsafe fn push(&self, header: NonNull<Header>) -> Pushed {
+        // SAFETY: alive (S1).
+        let next = unsafe { &header.as_ref().next };
+        // ORDERING: Relaxed; the CAS below decides.
+        let mut head = self.head.load(Ordering::Relaxed);
+        loop {
+            if head == CLOSED {
+                return Pushed::Closed;
+            }
+            // ORDERING: Relaxed; published by the CAS below.
+            next.store(if is_list(head) { head } else { EMPTY }, Ordering::Relaxed);
+            // ORDERING: Release publishes the link and what the wake is about; pairs with the
+            // Acquire in `drain`. Acquire is not needed: a pusher reads nothing of the list.
+            match self.head.compare_exchange_weak(
+                head,
+                header.as_ptr(),
+                Ordering::Release,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) if head == SLEEPING => return Pushed::Sleeping,
+                Ok(_) => return Pushed::Awake,
+                Err(now) => head = now,
+            }
+        }
+    }
+
+    /// Makes the owner look round, if it sleeps. True: it slept, and the caller must call
+    /// [`Mailbox::wake_owner`].
+    #[must_use]
+    pub(crate) fn nudge(&self) -> bool {
+        // ORDERING: Release publishes what the owner shall find; pairs with `drain`.
+        self.head.compare_exchange(SLEEPING, NUDGED, Ordering::Release, Ordering::Relaxed).is_ok()
+    }
+
+    /// Takes everything, oldest first, as a chain through `next`; null when there is nothing.
+    /// Only the owner calls it.
+    pub(crate) fn drain(&self) -> *mut Header {
+        // ORDERING: Relaxed; a first look that keeps the line shared while nothing comes.
+        if self.head.load(Ordering::Relaxed) == EMPTY {
+            return ptr::null_mut();
+        }
+        // ORDERING: Acquire; pairs with the Release of `push` and `nudge`.
+        let mut head = self.head.swap(EMPTY, Ordering::Acquire);
+        if !is_list(head) {
+            return ptr::null_mut();
+        }
+        let mut oldest = ptr::null_mut();
+        while !head.is_null() {
+            // SAFETY: S1 of `push`: alive, and its link is ours now.
+            let link = unsafe { &(*head).next };
+            // ORDERING: Relaxed twice; the swap above has synchronised.
+            let next = link.load(Ordering::Relaxed);
+            link.store(oldest, Ordering::Relaxed);
+            oldest = head;
+            head = next;
+        }
+        oldest
+    }
+
+    /// Whether a drain would find nothing. A hint.
+    pub(crate) fn is_empty(&self) -> bool {
+        // ORDERING: Relaxed; a hint.
+        self.head.load(Ordering::Relaxed) == EMPTY
+    }
+
+    /// Announces that the owner sleeps. False: something has come, it must not.
+    #[must_use]
+    pub(crate) fn announce_sleep(&self) -> bool {
+        // ORDERING: Release orders the owner's last look at the queues before the announcement;
+        // Relaxed on failure, for `drain` follows.
+        self.head.compare_exchange(EMPTY, SLEEPING, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    }
+
+    /// Whether the owner's announcement still stands. Only the owner calls it.
+    pub(crate) fn is_sleeping(&self) -> bool {
+        // ORDERING: Relaxed; what has come is taken by `drain`, which synchronises.
+        self.head.load(Ordering::Relaxed) == SLEEPING
+    }
+
+    /// Takes the announcement back, if nobody has answered it.
+    pub(crate) fn retract_sleep(&self) {
+        // ORDERING: Relaxed; a failure means that a list or a nudge is there, which `drain` takes.
+        let _ = self.head.compare_exchange(SLEEPING, EMPTY, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
+    /// Drops everything that comes from now on. Gives what was left, like `drain`.
+    pub(crate) fn close(&self) -> *mut Header {
+        let left = self.drain();
+        // Between the two a push may land; it stays unseen, like one that came after.
+        // ORDERING: AcqRel; the last act on this word.
+        self.head.swap(CLOSED, Ordering::AcqRel);
+        left
+    }
+
+    /// Leaves an order for the owner. The caller wakes it by `nudge`.
+    pub(crate) fn post(&self, message: Message) {
+        let mut messages = self.messages.lock().unwrap_or_else(|e| e.into_inner());
+        messages.push(message);
+        // ORDERING: Relaxed; the lock orders it for the owner's take.
+        self.has_messages.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether an order has come. A hint, but never stale after a wake.
+    pub(crate) fn has_messages(&self) -> bool {
+        // ORDERING: Acquire; after a nudge the flag of the order before it is seen.
+        self.has_messages.load(Ordering::Acquire)
+    }
+
+    /// Takes all orders. Only the owner calls it.
+    pub(crate) fn take_messages(&self) -> Vec<Message> {
+        let mut messages = self.messages.lock().unwrap_or_else(|e| e.into_inner());
+        // ORDERING: Relaxed; under the lock.
+        self.has_messages.store(false, Ordering::Relaxed);
+        std::mem::take(&mut *messages)
+    }
+}
+
+#[cfg(not(loom))]
+impl Mailbox {
+    /// The half of the word on which the owner sleeps.
+    fn futex(&self) -> *const std::sync::atomic::AtomicU32 {
+        let halves = self.head.as_ptr().cast::<std::sync::atomic::AtomicU32>();
+        let low = if cfg!(target_endian = "little") || size_of::<usize>() == 4 { 0 } else { 1 };
+        halves.wrapping_add(low)
+    }
+
+    /// Sleeps until the word leaves SLEEPING or the time is over; may return early. Only the
+    /// owner calls it, after a successful `announce_sleep`.
+    pub(crate) fn sleep(&self, timeout: Option<std::time::Duration>) {
+        // SAFETY: aligned, inside the word, alive as long as `self`; the kernel alone reads the
+        // half, Rust code the whole.
+        let word = unsafe { &*self.futex() };
+        crate::os::futex_wait(word, SLEEPING.addr() as u32, timeout);
+    }
+
+    /// Ends the owner's sleep; for whoever took SLEEPING away.
+    pub(crate) fn wake_owner(&self) {
+        crate::os::futex_wake(self.futex(), 1);
+    }
+}

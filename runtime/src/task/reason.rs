@@ -1,0 +1,79 @@
+//! Why a thread waits, in a form that reports can print.
+//!
+//! Every wait goes through one door and leaves there what a person would ask of a hung program:
+//! what kind of wait, on which object, who holds it, since when, and where in the source. The
+//! record lies on the waiting thread's stack, so leaving it costs a few stores. It never owns
+//! anything: the object is an address for comparison, not for use.
+
+use std::panic::Location;
+
+use crate::wheel::Entry;
+
+/// What kind of wait it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub(crate) enum WaitKind {
+    /// `thread::park`, with or without a timeout.
+    Park,
+    /// `thread::sleep`, `thread::sleep_until`.
+    Sleep,
+    /// `JoinHandle::join`.
+    Join,
+    /// The end of `thread::scope`.
+    Scope,
+    /// The second arm of `join(a, b)`, which another worker runs.
+    Arm,
+    /// `Runtime::run`: the closure that it was given.
+    Run,
+    /// The end of a runtime.
+    Shutdown,
+}
+
+impl WaitKind {
+    /// The words of a report.
+    pub(crate) fn describe(self) -> &'static str {
+        match self {
+            WaitKind::Park => "parked",
+            WaitKind::Sleep => "sleeping",
+            WaitKind::Join => "joining a thread",
+            WaitKind::Scope => "waiting for the end of a scope",
+            WaitKind::Arm => "waiting for the second arm of a join",
+            WaitKind::Run => "waiting for what a runtime runs",
+            WaitKind::Shutdown => "waiting for the end of a runtime",
+        }
+    }
+}
+
+/// Why a thread waits.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub(crate) struct Reason {
+    pub(crate) kind: WaitKind,
+    /// The address of what is waited for; 0 where there is none.
+    pub(crate) object: usize,
+    /// The number of the thread whose action would end the wait, where that is known.
+    pub(crate) owner: Option<std::num::NonZeroU64>,
+    /// The call that waits.
+    pub(crate) site: &'static Location<'static>,
+}
+
+impl Reason {
+    /// A reason without object and owner.
+    pub(crate) fn new(kind: WaitKind, site: &'static Location<'static>) -> Reason {
+        Reason { kind, object: 0, owner: None, site }
+    }
+}
+
+/// A reason in force: what the header points to while its thread waits.
+pub(crate) struct WaitRecord {
+    pub(crate) reason: Reason,
+    /// When the wait began, in nanoseconds of [`crate::clock`]; 0 when it was not looked up.
+    pub(crate) since_ns: u64,
+    /// The wait's timer.
+    pub(crate) timer: Entry,
+    /// The number of the wait, for the timer.
+    pub(crate) sequence: crate::task::state::Sequence,
+    /// Takes the waiter out of the queue in which it stands, and passes on a wake that it has
+    /// got already. Called when the thread is leaked.
+    pub(crate) unlink: Option<fn(object: usize)>,
+}

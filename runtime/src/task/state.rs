@@ -1,0 +1,442 @@
+//! The state word of a thread: who runs it, what may end its wait, and who must schedule it.
+//!
+//! Wakes come from anywhere: another worker, a timer, a kernel thread of no runtime, and they race
+//! with the waiting thread itself, with each other, and with cancellation. One 64-bit word decides
+//! all of these races. It changes only through the methods below, each of which returns what its
+//! caller now owes; a lost duty is a compiler warning (`#[must_use]`), not a lost wake.
+//!
+//! A wait is a pair of steps. `begin_wait` opens it under a fresh sequence number, *before* the
+//! waiting side tells anyone that it waits; `commit_wait` closes the window after the thread has
+//! left its stack. A wake that lands between the two clears `IN_WAIT`, so the commit finds that
+//! the wait is over and the thread is run again. A wake of an earlier wait carries an old number
+//! and is dropped.
+//!
+//! This file must never touch anything but the word: queues and futexes belong to the callers.
+
+use crate::primitives::{AtomicU64, Ordering};
+
+/// The state word.
+///
+/// | bits | name | meaning |
+/// |---|---|---|
+/// | 0..3 | life | `UNSTARTED`, `RUNNING`, `WAITING`, `READY`, `FINISHED` |
+/// | 3 | `PERMIT` | an `unpark` came; ends only waits that accept it |
+/// | 4 | `WOKEN` | the current wait was ended by a wake with its number |
+/// | 5 | `CANCEL` | somebody wants this thread to end; never cleared |
+/// | 6 | `ACCEPTS_PERMIT` | the current wait ends on `PERMIT` |
+/// | 7 | `ACCEPTS_CANCEL` | the current wait ends on `CANCEL` |
+/// | 8 | `HANDLE` | a join handle exists that will take or drop the result |
+/// | 9 | `JOINER` | a joiner is registered in the header and must be woken at the end |
+/// | 10 | `IN_WAIT` | a wait is open: begun and not yet ended by anything |
+/// | 11 | `TIMED_OUT` | the current wait was ended by its deadline |
+/// | 16..64 | sequence | number of the current or last wait |
+///
+/// Legal combinations: `WAITING` implies `IN_WAIT`; `READY` implies not `IN_WAIT`; `WOKEN` and
+/// `TIMED_OUT` exclude each other and imply not `IN_WAIT`; `ACCEPTS_*` only between `begin_wait`
+/// and `finish_wait`; in `UNSTARTED` and `FINISHED` none of the wait bits. A thread that merely
+/// yields stays `RUNNING`: the queue that holds it owns it.
+///
+/// 2^48 waits at one per nanosecond take three days, and a stale wake would have to survive all
+/// of them to be mistaken, so the sequence may wrap.
+pub(crate) struct State(AtomicU64);
+
+const LIFE: u64 = 0b111;
+const UNSTARTED: u64 = 0;
+const RUNNING: u64 = 1;
+const WAITING: u64 = 2;
+const READY: u64 = 3;
+const FINISHED: u64 = 4;
+
+const PERMIT: u64 = 1 << 3;
+const WOKEN: u64 = 1 << 4;
+const CANCEL: u64 = 1 << 5;
+const ACCEPTS_PERMIT: u64 = 1 << 6;
+const ACCEPTS_CANCEL: u64 = 1 << 7;
+const HANDLE: u64 = 1 << 8;
+const JOINER: u64 = 1 << 9;
+const IN_WAIT: u64 = 1 << 10;
+const TIMED_OUT: u64 = 1 << 11;
+
+const WAIT_BITS: u64 = WOKEN | ACCEPTS_PERMIT | ACCEPTS_CANCEL | IN_WAIT | TIMED_OUT;
+const SEQUENCE_SHIFT: u32 = 16;
+const SEQUENCE_ONE: u64 = 1 << SEQUENCE_SHIFT;
+
+/// The number of a wait; a wake must name the wait that it wants to end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Sequence(u64);
+
+impl Sequence {
+    /// Packs the number into 48 bits, for those who store it beside tags.
+    pub(crate) fn to_bits(self) -> u64 {
+        self.0
+    }
+
+    /// The inverse of [`Sequence::to_bits`].
+    pub(crate) fn from_bits(bits: u64) -> Sequence {
+        Sequence(bits)
+    }
+}
+
+/// What may end a wait besides its own wake and its deadline.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Accepts {
+    /// `Thread::unpark` ends it.
+    pub(crate) permit: bool,
+    /// Cancellation ends it.
+    pub(crate) cancel: bool,
+}
+
+impl Accepts {
+    /// Only the wait's own wake and its deadline.
+    pub(crate) const NOTHING: Accepts = Accepts { permit: false, cancel: false };
+}
+
+/// What the party that ended a wait owes.
+#[must_use]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Duty {
+    /// Nothing: nobody waits under that number, or somebody else ended the wait.
+    Nothing,
+    /// Nothing to schedule: the wait is over before its thread left its stack.
+    Noted,
+    /// The thread was waiting and is now ready: the caller must schedule it, exactly once.
+    Schedule,
+}
+
+/// What the worker does with a thread that has left its stack in order to wait.
+#[must_use]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Commit {
+    /// It waits; whoever ends the wait owns the duty to schedule it.
+    Waiting,
+    /// Its wait is over already: the caller must schedule it.
+    Ready,
+}
+
+/// Why a wait ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Cause {
+    /// A wake that named it.
+    Woken,
+    /// A permit, which the wait has consumed.
+    Permit,
+    /// Its deadline.
+    TimedOut,
+    /// Cancellation.
+    Cancelled,
+}
+
+/// What the end of a thread obliges the finishing side to do.
+#[must_use]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum AtEnd {
+    /// Wake the joiner that the header names.
+    WakeJoiner,
+    /// Nobody has asked yet.
+    Nothing,
+}
+
+impl State {
+    /// A thread that has not started, with or without a join handle.
+    pub(crate) fn unstarted(handle: bool) -> State {
+        State(AtomicU64::new(UNSTARTED | if handle { HANDLE } else { 0 }))
+    }
+
+    /// A thread that runs already: a kernel thread that meets sylvan.
+    pub(crate) fn running() -> State {
+        State(AtomicU64::new(RUNNING))
+    }
+
+    /// Marks the first turn. Only the worker that took the thread calls it.
+    pub(crate) fn transition_to_running(&self) {
+        // ORDERING: Relaxed; the word was published with the thread itself by the queue that
+        // handed it over, and no other party reads `life` before the first wait.
+        self.0.fetch_add(RUNNING - UNSTARTED, Ordering::Relaxed);
+    }
+
+    /// Opens a wait and gives its number. Only the thread itself calls it.
+    pub(crate) fn begin_wait(&self, accepts: Accepts) -> Sequence {
+        let mut add = IN_WAIT;
+        if accepts.permit {
+            add |= ACCEPTS_PERMIT;
+        }
+        if accepts.cancel {
+            add |= ACCEPTS_CANCEL;
+        }
+        // `finish_wait` left all wait bits clear, so an addition sets them and counts the
+        // sequence in one step; the carry out of bit 63 is the wrap.
+        //
+        // ORDERING: Relaxed; the number reaches wakers through a structure that publishes it.
+        let old = self.0.fetch_add(add + SEQUENCE_ONE, Ordering::Relaxed);
+        debug_assert_eq!(old & WAIT_BITS, 0, "a wait inside a wait");
+        Sequence(old.wrapping_add(SEQUENCE_ONE) >> SEQUENCE_SHIFT)
+    }
+
+    /// Takes a permit without waiting, if one is there.
+    pub(crate) fn try_take_permit(&self) -> bool {
+        // ORDERING: Relaxed; a first look. Acquire below pairs with the Release in `unpark`.
+        if self.0.load(Ordering::Relaxed) & PERMIT == 0 {
+            return false;
+        }
+        // ORDERING: Acquire; pairs with `unpark`, whose caller's writes the parker may now read.
+        self.0.fetch_and(!PERMIT, Ordering::Acquire) & PERMIT != 0
+    }
+
+    /// Ends a wait that was begun but not entered. Only the thread itself calls it.
+    ///
+    /// Gives true when a wake had already ended it: the caller then passes that wake on, or has
+    /// got what it waited for.
+    pub(crate) fn abandon_wait(&self) -> bool {
+        // ORDERING: Acquire; a wake that landed publishes what it was about.
+        self.0.fetch_and(!WAIT_BITS, Ordering::Acquire) & WOKEN != 0
+    }
+
+    /// Marks the thread waiting, after it has left its stack (commit after switch).
+    pub(crate) fn commit_wait(&self) -> Commit {
+        // ORDERING: Relaxed; the CAS below decides.
+        let mut word = self.0.load(Ordering::Relaxed);
+        loop {
+            let over = word & IN_WAIT == 0
+                || word & PERMIT != 0 && word & ACCEPTS_PERMIT != 0
+                || word & CANCEL != 0 && word & ACCEPTS_CANCEL != 0;
+            let next = if over { (word & !LIFE & !IN_WAIT) | READY } else { (word & !LIFE) | WAITING };
+            // ORDERING: Release publishes the saved stack and the fiber link to whoever schedules
+            // the thread next; Acquire sees what an early wake published. Pairs with `wake`,
+            // `unpark`, `cancel`, `time_out`.
+            match self.0.compare_exchange_weak(word, next, Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(_) if over => return Commit::Ready,
+                Ok(_) => return Commit::Waiting,
+                Err(now) => word = now,
+            }
+        }
+    }
+
+    /// Ends the wait `sequence`. Gives [`Duty::Nothing`] when that wait has ended otherwise, so
+    /// that the waker can pass its wake on.
+    pub(crate) fn wake(&self, sequence: Sequence) -> Duty {
+        self.end_wait(|word| {
+            if word & IN_WAIT != 0 && word >> SEQUENCE_SHIFT == sequence.0 { Some(WOKEN) } else { None }
+        })
+    }
+
+    /// Gives the permit, and ends the wait if it accepts one.
+    pub(crate) fn unpark(&self) -> Duty {
+        // ORDERING: Relaxed; the CAS below decides.
+        let mut word = self.0.load(Ordering::Relaxed);
+        loop {
+            let ends = word & LIFE == WAITING && word & ACCEPTS_PERMIT != 0;
+            let next = if ends { ready(word) | PERMIT } else { word | PERMIT };
+            // Written even when the permit is there already: the caller's writes must reach the
+            // parker all the same.
+            //
+            // ORDERING: Release pairs with the Acquire of `try_take_permit` and `finish_wait`;
+            // Acquire pairs with `commit_wait`, whose stack we are about to hand on.
+            match self.0.compare_exchange_weak(word, next, Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(_) if ends => return Duty::Schedule,
+                Ok(_) => return Duty::Noted,
+                Err(now) => word = now,
+            }
+        }
+    }
+
+    /// Asks the thread to end, and ends its wait if that accepts cancellation.
+    pub(crate) fn cancel(&self) -> Duty {
+        // ORDERING: Relaxed; the CAS below decides.
+        let mut word = self.0.load(Ordering::Relaxed);
+        loop {
+            if word & LIFE == FINISHED {
+                return Duty::Nothing;
+            }
+            let ends = word & LIFE == WAITING && word & ACCEPTS_CANCEL != 0;
+            let next = if ends { ready(word) | CANCEL } else { word | CANCEL };
+            // ORDERING: as in `unpark`.
+            match self.0.compare_exchange_weak(word, next, Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(_) if ends => return Duty::Schedule,
+                Ok(_) => return Duty::Noted,
+                Err(now) => word = now,
+            }
+        }
+    }
+
+    /// Ends the wait `sequence` because its deadline has passed. A wake that came first wins.
+    pub(crate) fn time_out(&self, sequence: Sequence) -> Duty {
+        self.end_wait(|word| {
+            let same = word >> SEQUENCE_SHIFT == sequence.0;
+            if word & IN_WAIT != 0 && same { Some(TIMED_OUT) } else { None }
+        })
+    }
+
+    /// Takes the thread out of its wait and says why it ended. Only the thread itself calls it,
+    /// when it is back on its stack.
+    pub(crate) fn finish_wait(&self) -> Cause {
+        // ORDERING: Relaxed; the CAS below decides.
+        let mut word = self.0.load(Ordering::Relaxed);
+        loop {
+            let cause = if word & WOKEN != 0 {
+                Cause::Woken
+            } else if word & ACCEPTS_PERMIT != 0 && word & PERMIT != 0 {
+                Cause::Permit
+            } else if word & TIMED_OUT != 0 {
+                Cause::TimedOut
+            } else {
+                Cause::Cancelled
+            };
+            let mut next = (word & !LIFE & !WAIT_BITS) | RUNNING;
+            if cause == Cause::Permit {
+                next &= !PERMIT;
+            }
+            // ORDERING: Acquire pairs with the Release of whoever ended the wait.
+            match self.0.compare_exchange_weak(word, next, Ordering::Acquire, Ordering::Relaxed) {
+                Ok(_) => return cause,
+                Err(now) => word = now,
+            }
+        }
+    }
+
+    /// Registers a joiner whose identity the header holds by now. False: the thread has finished
+    /// and will not wake anybody.
+    pub(crate) fn register_joiner(&self) -> bool {
+        // ORDERING: Relaxed; the CAS below decides.
+        let mut word = self.0.load(Ordering::Relaxed);
+        loop {
+            if word & LIFE == FINISHED {
+                // ORDERING: Acquire; pairs with `finish`: the result may now be read.
+                self.0.load(Ordering::Acquire);
+                return false;
+            }
+            // ORDERING: Release publishes the joiner's fields; pairs with the Acquire in `finish`.
+            match self.0.compare_exchange_weak(
+                word,
+                word | JOINER,
+                Ordering::Release,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return true,
+                Err(now) => word = now,
+            }
+        }
+    }
+
+    /// Gives the join handle up. True: the thread has finished and left its result, which the
+    /// caller must drop.
+    #[must_use]
+    pub(crate) fn drop_handle(&self) -> bool {
+        // ORDERING: AcqRel; Acquire pairs with `finish` (the result), Release with `finish` too:
+        // what the handle's owner did happens before the finishing side drops the result.
+        let old = self.0.fetch_and(!HANDLE, Ordering::AcqRel);
+        old & LIFE == FINISHED
+    }
+
+    /// Whether a join handle will take the result. Read by the finishing side: when it says
+    /// false, no handle can come back, and the result is dropped at home.
+    pub(crate) fn has_handle(&self) -> bool {
+        // ORDERING: Acquire; pairs with `drop_handle`.
+        self.0.load(Ordering::Acquire) & HANDLE != 0
+    }
+
+    /// Ends the thread, if the result may stay for a handle. `Err`: the handle has gone meanwhile,
+    /// so the caller drops the result first and calls [`State::finish`].
+    pub(crate) fn finish_for_handle(&self) -> Result<AtEnd, ()> {
+        // ORDERING: Relaxed; the CAS below decides.
+        let mut word = self.0.load(Ordering::Relaxed);
+        loop {
+            if word & HANDLE == 0 {
+                return Err(());
+            }
+            let next = (word & !LIFE) | FINISHED;
+            // ORDERING: Release publishes the result to the joiner; Acquire sees the joiner's
+            // fields. Pairs with `register_joiner`, `is_finished`, `drop_handle`.
+            match self.0.compare_exchange_weak(word, next, Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(_) => return Ok(at_end(word)),
+                Err(now) => word = now,
+            }
+        }
+    }
+
+    /// Ends a thread whose result nobody will take.
+    pub(crate) fn finish(&self) -> AtEnd {
+        // ORDERING: Relaxed; the CAS below decides.
+        let mut word = self.0.load(Ordering::Relaxed);
+        loop {
+            let next = (word & !LIFE) | FINISHED;
+            // ORDERING: as in `finish_for_handle`.
+            match self.0.compare_exchange_weak(word, next, Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(_) => return at_end(word),
+                Err(now) => word = now,
+            }
+        }
+    }
+
+    /// Whether the thread has ended and its result, if kept, may be read.
+    pub(crate) fn is_finished(&self) -> bool {
+        // ORDERING: Acquire; pairs with `finish`.
+        self.0.load(Ordering::Acquire) & LIFE == FINISHED
+    }
+
+    /// Whether somebody wants this thread to end.
+    pub(crate) fn is_cancelled(&self) -> bool {
+        // ORDERING: Acquire; the canceller's writes before the call may be read after it.
+        self.0.load(Ordering::Acquire) & CANCEL != 0
+    }
+
+    /// Whether the thread is off its stack in a wait. A hint outside its home worker.
+    pub(crate) fn is_waiting(&self) -> bool {
+        // ORDERING: Acquire; pairs with `commit_wait`: the reason it left may be read at home.
+        self.0.load(Ordering::Acquire) & LIFE == WAITING
+    }
+
+    /// One word for reports.
+    pub(crate) fn life(&self) -> &'static str {
+        // ORDERING: Relaxed; a report is a snapshot.
+        match self.0.load(Ordering::Relaxed) & LIFE {
+            UNSTARTED => "not started",
+            RUNNING => "running",
+            WAITING => "waiting",
+            READY => "ready",
+            _ => "finished",
+        }
+    }
+
+    /// The 32 bits on which a kernel thread sleeps, and what they hold while it waits; `None`
+    /// when its wait is over. The low half carries the life and all flags.
+    #[cfg(not(loom))]
+    pub(crate) fn futex(&self) -> (&std::sync::atomic::AtomicU32, Option<u32>) {
+        // ORDERING: Acquire; pairs with whoever ended the wait.
+        let word = self.0.load(Ordering::Acquire);
+        let halves = self.0.as_ptr().cast::<std::sync::atomic::AtomicU32>();
+        let index = if cfg!(target_endian = "little") { 0 } else { 1 };
+        // SAFETY: `index` is 0 or 1, inside the eight bytes of the word.
+        let low = unsafe { halves.add(index) };
+        // SAFETY: both halves are aligned for `AtomicU32`, live as long as `self`, and are
+        // accessed here only by the kernel, through the futex call; Rust code reads the word whole.
+        let low = unsafe { &*low };
+        (low, (word & LIFE == WAITING).then_some(word as u32))
+    }
+
+    /// Ends the open wait if `decide` says by which bit.
+    fn end_wait(&self, decide: impl Fn(u64) -> Option<u64>) -> Duty {
+        // ORDERING: Relaxed; the CAS below decides.
+        let mut word = self.0.load(Ordering::Relaxed);
+        loop {
+            let Some(bit) = decide(word) else { return Duty::Nothing };
+            let waiting = word & LIFE == WAITING;
+            let next = if waiting { ready(word) | bit } else { (word & !IN_WAIT) | bit };
+            // ORDERING: Release publishes what the wake is about; Acquire pairs with
+            // `commit_wait`, whose stack the caller is about to hand on.
+            match self.0.compare_exchange_weak(word, next, Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(_) if waiting => return Duty::Schedule,
+                Ok(_) => return Duty::Noted,
+                Err(now) => word = now,
+            }
+        }
+    }
+}
+
+/// `WAITING` becomes `READY`, and the wait is closed.
+fn ready(word: u64) -> u64 {
+    (word & !LIFE & !IN_WAIT) | READY
+}
+
+fn at_end(word: u64) -> AtEnd {
+    if word & JOINER != 0 { AtEnd::WakeJoiner } else { AtEnd::Nothing }
+}

@@ -1,0 +1,309 @@
+//! Waiting for a thread's end and taking its result, and the two arms of a `join`.
+
+use std::any::Any;
+use std::fmt;
+use std::marker::PhantomData;
+use std::panic::{Location, resume_unwind};
+use std::ptr;
+use std::sync::Arc;
+
+use crate::sched::config::Mapping;
+use crate::sched::door::{self, Cancel};
+use crate::sched::inplace::{self, Policy};
+use crate::sched::shared::Shared;
+use crate::sched::worker::Core;
+use crate::sched::{arm, life, many_to_one, spawn};
+use crate::task::packet;
+use crate::task::{HeaderRef, Kind, Reason, WaitKind, current};
+use crate::thread::handle::Thread;
+
+/// What a thread leaves: its value, or the payload that unwound it.
+///
+/// As std's. A payload of type [`Cancelled`](crate::thread::Cancelled) says that the thread was
+/// cancelled, one of type [`Leaked`](crate::thread::Leaked) that its runtime was shut down without
+/// it, one of type [`std::io::Error`] that no stack could be had for it, so that its closure was
+/// dropped; any other comes from a panic.
+pub type Result<T> = std::result::Result<T, Box<dyn Any + Send + 'static>>;
+
+/// What all join handles share.
+pub(super) struct JoinInner<T> {
+    thread: Thread,
+    /// The runtime, where the end of the thread takes more than a wake: 1:1, and N:1 from outside.
+    runtime: Option<Arc<Shared>>,
+    taken: bool,
+    result: PhantomData<T>,
+}
+
+impl<T> JoinInner<T> {
+    #[inline]
+    pub(super) fn new(thread: HeaderRef) -> JoinInner<T> {
+        let runtime = if Core::current().is_some() { None } else { JoinInner::<T>::kept(&thread) };
+        JoinInner { thread: Thread(thread), runtime, taken: false, result: PhantomData }
+    }
+
+    /// The same for a thread of a given runtime.
+    pub(super) fn of(thread: HeaderRef, shared: &Arc<Shared>) -> JoinInner<T> {
+        let runtime = (shared.config.mapping != Mapping::ManyToMany).then(|| shared.clone());
+        JoinInner { thread: Thread(thread), runtime, taken: false, result: PhantomData }
+    }
+
+    #[cold]
+    fn kept(thread: &HeaderRef) -> Option<Arc<Shared>> {
+        let shared = spawn::current_runtime().ok()?;
+        let kept = thread.kind == Kind::Kernel || shared.config.mapping == Mapping::ManyToOne;
+        kept.then_some(shared)
+    }
+
+    pub(super) fn thread(&self) -> &Thread {
+        &self.thread
+    }
+
+    pub(super) fn is_finished(&self) -> bool {
+        self.thread.0.state.is_finished()
+    }
+
+    // SUSPENDS
+    pub(super) fn join(mut self, site: &'static Location<'static>) -> Result<T> {
+        let header = &self.thread.0;
+        door::switch_point();
+        if !header.state.is_finished() {
+            self.wait(site);
+        }
+        if header.kind == Kind::Kernel
+            && let Some(shared) = &self.runtime
+        {
+            shared.one_to_one.reap_one(header.id);
+        }
+        self.taken = true;
+        // SAFETY: S1: finished with this handle alive, so the outcome was kept for it; `taken`
+        // keeps the drop from touching it again.
+        unsafe { packet::take_outcome::<T>(&self.thread.0) }
+    }
+
+    // SUSPENDS
+    fn wait(&self, site: &'static Location<'static>) {
+        let header = &self.thread.0;
+        if let Some(shared) = &self.runtime
+            && shared.config.mapping == Mapping::ManyToOne
+            && current::worker().is_null()
+            && many_to_one::obstacle(shared).is_none()
+        {
+            // Nobody else would run it: the join counts as a run.
+            if many_to_one::run_until(shared, ptr::from_ref::<crate::task::Header>(header)).is_ok()
+                && header.state.is_finished()
+            {
+                return;
+            }
+        }
+        let pending = door::begin(false, Cancel::Delivers);
+        assert!(!ptr::eq(pending.header(), &**header), "a thread cannot join itself");
+        if life::register_joiner(header, pending.thread(), pending.sequence()) {
+            let mut reason = Reason::new(WaitKind::Join, site);
+            reason.owner = Some(header.id);
+            pending.wait(reason, None);
+        } else {
+            pending.abandon();
+        }
+    }
+
+    pub(super) fn cancel(&self) -> std::result::Result<(), CancelError> {
+        if cfg!(panic = "abort") {
+            return Err(CancelError {});
+        }
+        door::cancel(&self.thread.0);
+        Ok(())
+    }
+}
+
+impl<T> Drop for JoinInner<T> {
+    fn drop(&mut self) {
+        let header = &self.thread.0;
+        if header.state.drop_handle() && !self.taken {
+            // SAFETY: finished with this handle alive, so the outcome lies there untaken.
+            let dropped = unsafe { (header.vtable.drop_outcome)(header) };
+            life::note_dropped(header, dropped);
+        }
+    }
+}
+
+/// The right to wait for a thread's end and to take its result.
+///
+/// As std's, with [`cancel`](JoinHandle::cancel) besides. Dropping it lets the thread run on
+/// alone; then nobody can join it.
+pub struct JoinHandle<T>(pub(super) JoinInner<T>);
+
+// SAFETY: spawning demanded `T: Send` (or made a `LocalJoinHandle`, which is not `Send`), and the
+// header may be touched from anywhere.
+unsafe impl<T> Send for JoinHandle<T> {}
+// SAFETY: as above; nothing of `T` can be reached through a shared reference.
+unsafe impl<T> Sync for JoinHandle<T> {}
+
+impl<T> JoinHandle<T> {
+    pub(crate) fn of(thread: HeaderRef, shared: &Arc<Shared>) -> JoinHandle<T> {
+        JoinHandle(JoinInner::of(thread, shared))
+    }
+
+    /// Returns a handle to the thread itself.
+    pub fn thread(&self) -> &Thread {
+        self.0.thread()
+    }
+
+    /// Waits for the thread to end and returns its result.
+    ///
+    /// # Blocking
+    ///
+    /// Waits until the thread has ended. Cancelling the caller ends the wait by unwinding, and
+    /// lets the joined thread run on. A kernel thread that calls it blocks. The kernel thread that
+    /// built or ran an N:1 runtime runs it meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// `Err` with the payload if the thread was unwound; see [`Result`].
+    ///
+    /// # Panics
+    ///
+    /// If a thread joins itself.
+    #[track_caller]
+    pub fn join(self) -> Result<T> {
+        self.0.join(Location::caller())
+    }
+
+    /// Returns whether the thread has ended. Then [`join`](JoinHandle::join) does not wait.
+    pub fn is_finished(&self) -> bool {
+        self.0.is_finished()
+    }
+
+    /// Asks the thread, and all threads of scopes that it waits for, to end.
+    ///
+    /// The thread is unwound from the call that waits, or from its next one; destructors run, no
+    /// panic hook does, and its joiner gets [`Cancelled`](crate::thread::Cancelled). Code that
+    /// catches the unwinding and goes on is unwound again at its next wait. A thread that has not
+    /// started never does. Does not wait, and never switches.
+    ///
+    /// # Errors
+    ///
+    /// In a program built with `panic = "abort"`, where nothing can be unwound.
+    pub fn cancel(&self) -> std::result::Result<(), CancelError> {
+        self.0.cancel()
+    }
+}
+
+impl<T> fmt::Debug for JoinHandle<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JoinHandle").field("thread", self.thread()).finish_non_exhaustive()
+    }
+}
+
+/// The join handle of a thread that [`spawn_local`](crate::thread::spawn_local) made. It stays on
+/// its kernel thread, as what it gives need not be `Send`.
+pub struct LocalJoinHandle<T> {
+    inner: JoinInner<T>,
+    here: PhantomData<*const ()>,
+}
+
+impl<T> LocalJoinHandle<T> {
+    pub(super) fn new(inner: JoinInner<T>) -> LocalJoinHandle<T> {
+        LocalJoinHandle { inner, here: PhantomData }
+    }
+
+    /// Returns a handle to the thread itself.
+    pub fn thread(&self) -> &Thread {
+        self.inner.thread()
+    }
+
+    /// Waits for the thread to end and returns its result.
+    ///
+    /// # Blocking
+    ///
+    /// As [`JoinHandle::join`].
+    ///
+    /// # Errors
+    ///
+    /// As [`JoinHandle::join`].
+    ///
+    /// # Panics
+    ///
+    /// As [`JoinHandle::join`].
+    #[track_caller]
+    pub fn join(self) -> Result<T> {
+        self.inner.join(Location::caller())
+    }
+
+    /// Returns whether the thread has ended.
+    pub fn is_finished(&self) -> bool {
+        self.inner.is_finished()
+    }
+
+    /// Asks the thread to end; see [`JoinHandle::cancel`].
+    ///
+    /// # Errors
+    ///
+    /// In a program built with `panic = "abort"`.
+    pub fn cancel(&self) -> std::result::Result<(), CancelError> {
+        self.inner.cancel()
+    }
+}
+
+impl<T> fmt::Debug for LocalJoinHandle<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LocalJoinHandle").field("thread", self.thread()).finish_non_exhaustive()
+    }
+}
+
+/// A thread cannot be cancelled, for the program was built with `panic = "abort"`.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct CancelError {}
+
+impl fmt::Display for CancelError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "threads cannot be cancelled: cancellation unwinds them, and this program was built \
+             with panic = \"abort\" in its profile",
+        )
+    }
+}
+
+impl std::error::Error for CancelError {}
+
+/// The two arms of `sylvan::join`.
+// SUSPENDS
+pub(crate) fn join_arms<A, B, RA, RB>(a: A, b: B, site: &'static Location<'static>) -> (RA, RB)
+where
+    A: FnOnce() -> RA,
+    B: FnOnce() -> RB + Send,
+    RB: Send,
+{
+    if let Some(core) = Core::current()
+        && core.running_fiber().is_some()
+    {
+        if inplace::policy() != Policy::Never {
+            door::switch_point();
+            return arm::on_worker(core, a, b, site);
+        }
+    } else if let Ok(shared) = spawn::current_runtime()
+        && shared.config.mapping != Mapping::OneToOne
+    {
+        return arm::from_outside(&shared, a, b, site);
+    }
+    as_scope(a, b)
+}
+
+/// The same with a thread for `b`: under 1:1, and where nothing may run in place.
+// SUSPENDS
+#[track_caller]
+fn as_scope<A, B, RA, RB>(a: A, b: B) -> (RA, RB)
+where
+    A: FnOnce() -> RA,
+    B: FnOnce() -> RB + Send,
+    RB: Send,
+{
+    crate::thread::scope(|scope| {
+        let b = scope.spawn(b);
+        let first = a();
+        match b.join() {
+            Ok(second) => (first, second),
+            Err(payload) => resume_unwind(payload),
+        }
+    })
+}

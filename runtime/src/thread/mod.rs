@@ -1,0 +1,33 @@
+//! Threads with the names of `std::thread`.
+//!
+//! A program that was written for kernel threads changes its imports and runs on green ones. So
+//! signatures, error types and panics are those of std's namesakes; where something must differ,
+//! the item's documentation says so first. Every function here also works on a kernel thread
+//! that no runtime knows.
+//!
+//! This folder holds no mechanism: threads are made in `sched::spawn`, wait at `sched::door`, and
+//! end in `sched::life`.
+
+mod builder;
+mod handle;
+mod join;
+mod local;
+mod park;
+mod scope;
+mod stack;
+
+pub use builder::{Builder, spawn, spawn_local};
+pub use handle::{Thread, ThreadId, current};
+pub use join::{CancelError, JoinHandle, LocalJoinHandle, Result};
+pub use local::{AccessError, LocalKey};
+pub use park::{
+    available_parallelism, cancelled, park, park_timeout, sleep, sleep_until, yield_now,
+};
+pub use scope::{Scope, ScopedJoinHandle, scope};
+pub use stack::{remaining_stack, with_stack};
+pub use std::thread::panicking;
+
+pub use crate::task::packet::{Cancelled, Leaked};
+
+pub(crate) use join::join_arms;
+pub(crate) use scope::run_scoped;
