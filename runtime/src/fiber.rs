@@ -101,13 +101,16 @@ impl View {
 
 impl Fiber {
     /// Makes a fiber on `stack`. At its first resume it calls `entry` with itself, and it has
-    /// returned when `entry` has.
+    /// returned when `entry` has; told to return at once, it does not call it.
     pub(crate) fn new(stack: Stack, entry: fn(&Fiber)) -> NonNull<Fiber> {
         let top = stack.base() - stack.colour_bytes() - size_of::<Fiber>();
         let base = top & !(CONTROL_ALIGN - 1);
         let place = NonNull::new(base as *mut Fiber).expect("stacks do not lie at address zero");
         let view = View::new(base, stack.bottom());
-        let coroutine = Context::with_stack(view, move |yielder, _: Resume| {
+        let coroutine = Context::with_stack(view, move |yielder, how: Resume| {
+            if how == Resume::Return {
+                return;
+            }
             // SAFETY: the control block is initialised before the first resume and lives as long
             // as the stack on which this closure runs.
             let fiber = unsafe { place.as_ref() };
@@ -162,7 +165,7 @@ impl Fiber {
     /// Takes the stack back.
     ///
     /// # Safety
-    /// S1: the fiber has returned, or was never resumed; nobody uses `this` after.
+    /// S1: the fiber has returned; nobody uses `this` after.
     pub(crate) unsafe fn into_stack(this: NonNull<Fiber>) -> Stack {
         // SAFETY: initialised by `new` and not taken yet (S1).
         let fiber = unsafe { this.as_ref() };

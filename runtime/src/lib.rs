@@ -7,6 +7,7 @@ mod fiber;
 mod macros;
 mod os;
 mod primitives;
+mod record;
 mod sched;
 mod stack;
 mod task;
@@ -21,7 +22,7 @@ pub use sylvan_macros::{main, test};
 /// What the macros expand to. No part of the interface.
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::embed::{Options, main, test};
+    pub use crate::embed::{Options, doors, main, test};
     #[cfg(feature = "macros")]
     pub use sylvan_macros::{go_impl, join_impl};
 }

@@ -3,6 +3,7 @@
 //! Everything here is a thin face of `sched`; the macros' private entries live here too.
 
 mod builder;
+pub mod doors;
 mod entry;
 mod runtime;
 

@@ -166,6 +166,10 @@ impl Handle {
         Ok(JoinHandle::of(thread, &self.shared))
     }
 
+    pub(super) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
     /// Returns what holds for the runtime.
     pub fn config(&self) -> &Config {
         &self.shared.config

@@ -30,7 +30,7 @@ pub(crate) use linux::{
         discard, install_guard, map_count_limit, map_count_used, map_reserve, page_size,
         protect_none, unmap,
     },
-    thread::{at_thread_exit, current_tid, set_timer_slack},
+    thread::{at_fork_in_child, at_thread_exit, current_tid, set_timer_slack},
 };
 
 #[cfg(test)]

@@ -16,6 +16,9 @@ static DEFAULT: Mutex<Option<Arc<Shared>>> = Mutex::new(None);
 
 /// The default runtime, started if need be. A failed start may be tried again.
 pub(crate) fn get() -> io::Result<Arc<Shared>> {
+    if start::is_forked_child() {
+        return Err(start::forked_error());
+    }
     let mut default = DEFAULT.lock().unwrap_or_else(|e| e.into_inner());
     if let Some(shared) = &*default {
         return Ok(shared.clone());

@@ -12,8 +12,9 @@
 
 use std::any::Any;
 use std::ptr::NonNull;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU32, Ordering};
 
+use crate::record::{self, Event};
 use crate::sched::door;
 use crate::sched::worker::{Core, Counters};
 use crate::task::family::{self, ScopeData};
@@ -25,6 +26,7 @@ use crate::task::{Header, HeaderRef, Sequence, current};
 /// fiber of its own, or in place on its parent's, which is the current thread again afterwards.
 pub(crate) fn run(core: &Core, thread: NonNull<Header>) {
     let before = current::green();
+    record::event(if before.is_null() { Event::Start } else { Event::InPlace });
     // SAFETY: the scheduler's reference is ours until `finish` gives it up.
     let header = unsafe { thread.as_ref() };
     current::set_green(header);
@@ -68,6 +70,7 @@ fn finish(core: &Core, thread: NonNull<Header>) {
     // SAFETY: the scheduler's reference is still ours.
     let header = unsafe { thread.as_ref() };
     let at_end = end_user_code(header, || ());
+    record::event(Event::Finish);
     core.unregister(header);
     Counters::add(&core.remote().counters.finished, 1);
     if std::ptr::eq(core.until.get(), header) {
@@ -147,14 +150,19 @@ pub(crate) fn register_joiner(target: &Header, joiner: HeaderRef, sequence: Sequ
 
 /// Remembers, until the thread's first turn a moment later, that it cannot have its stack.
 pub(crate) fn note_refusal(header: &Header, error: std::io::Error) {
-    let name = header.name().unwrap_or("<unnamed>").to_owned();
-    let site = header.site;
-    crate::os::write_stderr(
-        format!("thread '{name}' spawned at {site} could not start: {error}\n").as_bytes(),
-    );
+    // One cause refuses thousands; the first few lines tell it.
+    static PRINTED: AtomicU32 = AtomicU32::new(0);
+    // ORDERING: Relaxed; a limit.
+    if PRINTED.fetch_add(1, Ordering::Relaxed) < REFUSALS_PRINTED {
+        let name = header.name().unwrap_or("<unnamed>");
+        eprintln!("thread '{name}' (spawned at {}) could not start: {error}", header.site);
+    }
     let Some(core) = Core::current() else { return };
     core.refusal.set(Some((std::ptr::from_ref(header), error)));
 }
+
+/// How many threads that could not start are reported on stderr; all are to their joiners.
+const REFUSALS_PRINTED: u32 = 8;
 
 fn take_refusal(header: &Header) -> Option<std::io::Error> {
     let core = Core::current()?;

@@ -90,14 +90,24 @@ fn main(
     let worker = Worker { core: Core::new(shared.clone(), index, deque), choices: Production::default() };
     let core = &worker.core;
     current::set_worker(ptr::from_ref(core).cast(), &core.blocks);
-    call_hook(shared.hooks.on_worker_start.as_deref());
-    let _ = ready.send(Ok(()));
+    // A worker sleeps until timers; the kernel's default lets each be late by 50 µs.
+    crate::os::set_timer_slack(1);
+    let prepared = worker.prepare();
+    let refused = prepared.is_err();
+    if !refused {
+        call_hook(shared.hooks.on_worker_start.as_deref());
+    }
+    let _ = ready.send(prepared);
     drop(ready);
-    worker.run_loop();
+    if !refused {
+        worker.run_loop();
+    }
     if core.leaking() && shutdown::leak(core) {
         pin(shared, index);
     }
-    call_hook(shared.hooks.on_worker_stop.as_deref());
+    if !refused {
+        call_hook(shared.hooks.on_worker_stop.as_deref());
+    }
     core.put_away();
     current::set_worker(ptr::null(), ptr::null());
     drop(worker);

@@ -179,6 +179,7 @@ fn run(
             format!("the runtime '{}' has shut down; it cannot be run any more", shared.config.name),
         ));
     };
+    worker.prepare()?;
     let seat = sit_down(&worker.core)?;
     worker.core.until.set(until);
     worker.core.stopped.set(false);

@@ -9,11 +9,13 @@ use std::time::Duration;
 
 use crate::clock;
 use crate::os;
+use crate::record::{self, Event};
 use crate::sched::choices::Choices;
 use crate::sched::idle::{Role, Sleep};
 use crate::sched::job::{Job, Kind};
 use crate::sched::shared::Phase;
-use crate::sched::worker::{Core, Counters, Worker};
+use crate::sched::start;
+use crate::sched::worker::{Core, Worker};
 use crate::task::mailbox::Message;
 
 /// The sentinel's first interval and its longest. A stuck owner's work is found within the
@@ -30,6 +32,10 @@ impl<C: Choices> Worker<C> {
     #[cold]
     pub(crate) fn pause(&self) -> bool {
         let core = &self.core;
+        if start::is_forked_child() {
+            // A worker that was copied by a fork would sleep here for ever.
+            crate::os::abort_with("a green thread waits in a forked child; only exec is supported");
+        }
         core.obey_messages();
         if core.shared.phase() != Phase::Running && core.shared.try_end() {
             return false;
@@ -131,7 +137,7 @@ impl<C: Choices> Worker<C> {
         let mut sleep = idle.fall_asleep(core.index, searching);
         // Step 5: what came from outside before the announcement was seen by nobody else.
         if core.shared.injector.is_empty() && !mailbox.has_messages() {
-            Counters::add(&core.remote().counters.sleeps, 1);
+            record::event(Event::Sleep);
             self.sleep_until_needed(&mut sleep);
         }
         mailbox.retract_sleep();
@@ -196,6 +202,7 @@ impl Core {
                 crossbeam_deque::Steal::Retry => std::hint::spin_loop(),
             }
         };
+        record::event(Event::Steal);
         // ORDERING: Relaxed; a heuristic of the victim's.
         remote.stolen.fetch_add(1, Ordering::Relaxed);
         // Arms of a join are taken singly: each is half of what is left of its tree.

@@ -20,6 +20,7 @@ use crate::sched::idle::Idle;
 use crate::sched::job::Job;
 use crate::sched::many_to_one::ManyToOne;
 use crate::sched::one_to_one::OneToOne;
+use crate::sched::start;
 use crate::sched::worker::{Counters, Remote};
 use crate::stack::Class;
 use crate::task::mailbox::{Mailbox, Message};
@@ -193,6 +194,9 @@ impl Shared {
 
     /// Counts a spawn from outside, or refuses it.
     pub(crate) fn admit_from_outside(&self) -> io::Result<()> {
+        if start::is_forked_child() {
+            return Err(start::forked_error());
+        }
         // ORDERING: SeqCst; see `phase`.
         self.outside.spawned.fetch_add(1, Ordering::SeqCst);
         if self.phase() < Phase::Closed {

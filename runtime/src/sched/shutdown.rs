@@ -294,7 +294,7 @@ impl Core {
     /// back, the mailbox is closed.
     pub(crate) fn put_away(&self) {
         arm::drain(self, |_| ());
-        while let Some(fiber) = self.take_resting() {
+        while let Some(fiber) = self.take_reserve().or_else(|| self.take_resting()) {
             self.retire(fiber);
         }
         self.drain_into_ready(self.remote().mailbox.close());

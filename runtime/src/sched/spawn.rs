@@ -10,6 +10,7 @@ use std::panic::Location;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 
+use crate::record::{self, Event};
 use crate::sched::config::Mapping;
 use crate::sched::job::Job;
 use crate::sched::one_to_one;
@@ -154,6 +155,7 @@ where
     // SAFETY: S1: made with the same types just above.
     unsafe { packet::store_closure::<F, T>(header, f) };
     header.scope.set(order.scope);
+    record::event(Event::Spawn);
     // SAFETY: the caller's scope is open, S1 of `spawn`.
     if let Some(scope) = unsafe { order.scope.as_ref() } {
         scope.enter();

@@ -1,6 +1,7 @@
 //! The start of a runtime, and what the first one does for the whole process.
 
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Once};
 
 use crate::sched::config::{Config, Mapping};
@@ -11,6 +12,7 @@ use crate::task::current;
 
 /// Makes a runtime and starts its workers.
 pub(crate) fn start(config: Config, hooks: Hooks, panic_hook: bool) -> io::Result<Arc<Shared>> {
+    watch_forks();
     overflow::install()?;
     overflow::set_describer(describe_overflow);
     if panic_hook {
@@ -68,4 +70,31 @@ fn describe_overflow(report: &mut Report) {
         "thread '{name}' (green thread {}, spawned at {})",
         thread.id, thread.site
     );
+}
+
+static FORKED: AtomicBool = AtomicBool::new(false);
+
+/// After `fork` the child has one kernel thread, and the parent's workers, locks and queues are
+/// copies that nobody will ever serve. Only `exec` is supported there; everything else says so.
+fn watch_forks() {
+    static ONCE: Once = Once::new();
+    fn in_child() {
+        // ORDERING: Relaxed; the child has one kernel thread.
+        FORKED.store(true, Ordering::Relaxed);
+    }
+    ONCE.call_once(|| crate::os::at_fork_in_child(in_child));
+}
+
+/// Whether this process is a forked child of one that had runtimes.
+pub(crate) fn is_forked_child() -> bool {
+    // ORDERING: Relaxed; as above.
+    FORKED.load(Ordering::Relaxed)
+}
+
+/// The error of calls in such a child.
+pub(crate) fn forked_error() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::Unsupported,
+        "this process was forked from one that uses sylvan; only exec is supported in it",
+    )
 }

@@ -28,6 +28,11 @@ const TIMER_LOOK_NS: u64 = 50_000;
 const ALLOWANCE_TURNS: u32 = 15;
 
 impl<C: Choices> Worker<C> {
+    /// Makes what the loop needs before its first turn.
+    pub(crate) fn prepare(&self) -> std::io::Result<()> {
+        self.core.provide_reserve(fiber_main::<C>)
+    }
+
     /// Runs turns until the runtime ends, or until the thread in `until` has finished.
     pub(crate) fn run_loop(&self) {
         let core = &self.core;
@@ -151,14 +156,14 @@ impl<C: Choices> Worker<C> {
         self.enter(fiber);
     }
 
-    /// No stack can be had for `thread`. It is refused on a fiber that rests, where its closure
-    /// may be dropped; if none rests, the thread goes back, until one does.
+    /// No stack can be had for `thread`. It is refused on the reserve, where its closure may be
+    /// dropped. If closures that wait in their destructors hold the reserve, the thread goes back.
     #[cold]
     fn refuse_start(&self, thread: NonNull<Header>, error: std::io::Error) -> Option<NonNull<Fiber>> {
         let core = &self.core;
         // SAFETY: as in `start`.
         let header = unsafe { thread.as_ref() };
-        match core.take_resting() {
+        match core.take_reserve() {
             Some(fiber) => {
                 life::note_refusal(header, error);
                 Some(fiber)

@@ -19,6 +19,7 @@ use crossbeam_utils::CachePadded;
 
 use crate::clock;
 use crate::fiber::{Fiber, Suspended};
+use crate::record::{self, Event};
 use crate::sched::choices::{Choices, Production};
 use crate::sched::job::Job;
 use crate::sched::ready::Ready;
@@ -49,8 +50,6 @@ pub(crate) struct Counters {
     pub(crate) finished: AtomicU64,
     /// Threads that have waited here and live.
     pub(crate) homed: AtomicU64,
-    /// How often the worker went to sleep.
-    pub(crate) sleeps: AtomicU64,
 }
 
 impl Counters {
@@ -84,6 +83,9 @@ pub(crate) struct Core {
     pool: UnsafeCell<Pool>,
     /// Fibers that carry no thread, the one that ran last on top.
     resting: UnsafeCell<Vec<NonNull<Fiber>>>,
+    /// A fiber of the default class kept for threads that no stack can be had for: their closures
+    /// must be dropped on some fiber.
+    reserve: Cell<Option<NonNull<Fiber>>>,
     /// The fiber that runs, or ran last.
     pub(crate) fiber: Cell<*const Fiber>,
     /// What a fiber that finished its thread has taken but cannot run itself.
@@ -155,6 +157,7 @@ impl Core {
             wheel: Box::new(Wheel::new()),
             pool: UnsafeCell::new(Pool::new()),
             resting: UnsafeCell::new(Vec::new()),
+            reserve: Cell::new(None),
             fiber: Cell::new(ptr::null()),
             handoff: Cell::new(None),
             fresh: Cell::new(None),
@@ -218,6 +221,7 @@ impl Core {
     /// Carries out the duty to schedule a green thread: at home into the ready queue, from
     /// elsewhere by its home's mailbox.
     pub(crate) fn schedule(thread: &Header) {
+        record::event(Event::Wake);
         // ORDERING: Acquire; pairs with the Release in `register`, which came before the first
         // commit, and somebody committed, or there would be no duty.
         let mailbox = thread.mailbox.load(Ordering::Acquire);
@@ -334,6 +338,7 @@ impl Core {
     #[inline]
     pub(crate) fn suspend_yielding(&self, me: &Header) {
         me.fiber.set(self.fiber.get());
+        record::event(Event::Yield);
         self.suspend(Suspended::Yielding);
     }
 
@@ -342,6 +347,7 @@ impl Core {
     #[inline]
     pub(crate) fn suspend_waiting(&self, me: &Header) {
         debug_assert!(ptr::eq(current::green(), me));
+        record::event(Event::Wait);
         self.suspend(Suspended::Waiting);
     }
 
@@ -420,6 +426,20 @@ impl Core {
         self.with_pool(|pool| pool.take(thread.class)).map(|stack| Fiber::new(stack, entry))
     }
 
+    /// Makes the reserve, if there is none.
+    pub(crate) fn provide_reserve(&self, entry: fn(&Fiber)) -> std::io::Result<()> {
+        if self.reserve.get().is_none() {
+            let stack = self.with_pool(|pool| pool.take(self.shared.class))?;
+            self.reserve.set(Some(Fiber::new(stack, entry)));
+        }
+        Ok(())
+    }
+
+    /// Takes the reserve. It comes back when it rests.
+    pub(crate) fn take_reserve(&self) -> Option<NonNull<Fiber>> {
+        self.reserve.take()
+    }
+
     /// A resting fiber of the default class, if there is one.
     pub(crate) fn take_resting(&self) -> Option<NonNull<Fiber>> {
         self.resting().pop()
@@ -440,6 +460,10 @@ impl Core {
     pub(crate) fn rest(&self, fiber: NonNull<Fiber>) -> Option<NonNull<Fiber>> {
         // SAFETY: the fiber is alive and suspended.
         let class = unsafe { fiber.as_ref() }.class();
+        if class == self.shared.class && self.reserve.get().is_none() {
+            self.reserve.set(Some(fiber));
+            return None;
+        }
         if class == self.shared.class && self.resting().len() < RESTING_MAX {
             self.resting().push(fiber);
             None

@@ -13,7 +13,6 @@ use crate::sched::shared::Shared;
 use crate::sched::spawn::{self, Order};
 use crate::sched::worker::Core;
 use crate::task::family::ScopeData;
-use crate::task::packet;
 use crate::task::{WaitKind, current};
 use crate::thread::builder::Builder;
 use crate::thread::handle::Thread;
@@ -197,9 +196,6 @@ where
     scope.close();
     match thread.join(site) {
         Ok(value) => Ok(value),
-        Err(payload) => {
-            packet::drop_quietly(me);
-            resume_unwind(payload)
-        }
+        Err(payload) => resume_unwind(payload),
     }
 }

@@ -52,3 +52,16 @@ pub(crate) unsafe fn at_thread_exit(data: *mut u8, f: unsafe extern "C" fn(*mut 
     let result = unsafe { register(f, data, handle) };
     result == 0
 }
+
+/// Calls `f` in every child that this process forks from now on.
+pub(crate) fn at_fork_in_child(f: fn()) {
+    static F: std::sync::OnceLock<fn()> = std::sync::OnceLock::new();
+    extern "C" fn call() {
+        if let Some(f) = F.get() {
+            f();
+        }
+    }
+    F.get_or_init(|| f);
+    // SAFETY: `call` is a function of the demanded kind and lives as long as the process.
+    let _ = unsafe { libc::pthread_atfork(None, None, Some(call)) };
+}

@@ -1,0 +1,59 @@
+//! Doors for sylvan's own tests: what they must force and what they must count.
+//!
+//! Reached as `sylvan::__private::doors`. No part of the interface; nothing here is needed by a
+//! program, and nothing changes what a program may observe.
+#![forbid(unsafe_code)]
+
+use crate::embed::runtime::Handle;
+use crate::record::{self, Event};
+use crate::sched::inplace::{self, Policy};
+use crate::stack;
+
+/// Forces running in place on (`Some(true)`) or off (`Some(false)`), in the whole process.
+pub fn force_in_place(force: Option<bool>) {
+    inplace::set_policy(match force {
+        None => Policy::Automatic,
+        Some(true) => Policy::Always,
+        Some(false) => Policy::Never,
+    });
+}
+
+/// Threads of the runtime that live: 0 is exact, another number may be out of date.
+pub fn live_threads(handle: &Handle) -> u64 {
+    handle.shared().live()
+}
+
+/// Stacks that carry something, in the whole process; those kept for reuse are not counted.
+pub fn live_stacks() -> usize {
+    stack::live_stacks()
+}
+
+/// Stacks that workers keep for reuse, in the whole process.
+pub fn pooled_stacks() -> usize {
+    stack::pooled_stacks()
+}
+
+/// Guards every new stack by `mprotect`, as on kernels before 6.13.
+pub fn force_mprotect_guards(force: bool) {
+    stack::force_mprotect_guards(force);
+}
+
+/// Starts to count events, in the whole process.
+pub fn watch_events() {
+    record::watch();
+}
+
+/// How often each event happened since they are counted, by name.
+pub fn events() -> [(&'static str, u64); 9] {
+    [
+        ("spawn", record::counted(Event::Spawn)),
+        ("start", record::counted(Event::Start)),
+        ("in place", record::counted(Event::InPlace)),
+        ("wait", record::counted(Event::Wait)),
+        ("yield", record::counted(Event::Yield)),
+        ("wake", record::counted(Event::Wake)),
+        ("finish", record::counted(Event::Finish)),
+        ("steal", record::counted(Event::Steal)),
+        ("sleep", record::counted(Event::Sleep)),
+    ]
+}
