@@ -193,7 +193,8 @@ impl Fiber {
     }
 
     /// The lowest usable address of the stack in use now.
-    pub(crate) fn limit(&self) -> usize {
+    #[cfg(test)]
+    fn limit(&self) -> usize {
         self.limit.get()
     }
 

@@ -121,6 +121,16 @@ pub(crate) fn wake(thread: &Header, sequence: Sequence) -> bool {
     }
 }
 
+/// The same, by the thread whose end the wait is for: the joiner goes on next.
+pub(crate) fn wake_joiner(thread: &Header, sequence: Sequence) {
+    if thread.state.wake(sequence) == Duty::Schedule {
+        match thread.kind {
+            Kind::Kernel => schedule(thread),
+            Kind::Green => Core::schedule_next(thread),
+        }
+    }
+}
+
 /// Gives `thread` its permit.
 pub(crate) fn unpark(thread: &Header) {
     if thread.state.unpark() == Duty::Schedule {
@@ -140,14 +150,6 @@ pub(crate) fn schedule(thread: &Header) {
             crate::os::futex_wake(std::ptr::from_ref(thread.state.futex().0), 1);
         }
         Kind::Green => Core::schedule(thread),
-    }
-}
-
-/// A place where a thread may be cancelled without having to wait: delivers what has come.
-pub(crate) fn checkpoint() {
-    let me = current::me();
-    if deliverable(&me) {
-        deliver_if_cancelled(&me);
     }
 }
 

@@ -117,7 +117,7 @@ pub(crate) fn announce_end(header: &Header, at_end: AtEnd) {
     if !scope.is_null() {
         // SAFETY: S1: the thread has entered the scope and leaves it once, now.
         if let Some((parent, sequence)) = unsafe { ScopeData::leave(scope) } {
-            door::wake(&parent, sequence);
+            door::wake_joiner(&parent, sequence);
         }
     }
 }
@@ -129,7 +129,7 @@ fn wake_joiner(header: &Header) {
     let sequence = Sequence::from_bits(header.joiner_sequence.load(Ordering::Relaxed));
     if let Some(joiner) = NonNull::new(joiner) {
         // SAFETY: the header counts a reference to its joiner until it is freed.
-        door::wake(unsafe { joiner.as_ref() }, sequence);
+        door::wake_joiner(unsafe { joiner.as_ref() }, sequence);
     }
 }
 

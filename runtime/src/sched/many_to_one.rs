@@ -11,7 +11,6 @@
 
 use std::cell::{Cell, UnsafeCell};
 use std::io;
-use std::num::NonZeroU64;
 use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -209,7 +208,11 @@ fn watch_exit(shared: &Arc<Shared>) {
     unsafe extern "C" fn at_exit(data: *mut u8) {
         // SAFETY: made by `Arc::into_raw` below, and called once.
         let shared = unsafe { Arc::from_raw(data.cast_const().cast::<Shared>()) };
-        shutdown::by_owner(&shared, shutdown::Leftover::Abort);
+        let shut_down = || shutdown::by_owner(&shared, shutdown::Leftover::Abort);
+        // A hook of the program's may panic; nothing may unwind out of an exit handler.
+        if let Err(payload) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(shut_down)) {
+            crate::task::packet::drop_quietly(payload);
+        }
     }
     let data = Arc::into_raw(shared.clone()).cast_mut().cast();
     // SAFETY: `at_exit` takes exactly this data, on this kernel thread.

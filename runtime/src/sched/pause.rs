@@ -16,7 +16,7 @@ use crate::sched::job::{Job, Kind};
 use crate::sched::shared::Phase;
 use crate::sched::start;
 use crate::sched::worker::{Core, Worker};
-use crate::task::mailbox::Message;
+use crate::task::mailbox::{Description, Message};
 
 /// The sentinel's first interval and its longest. A stuck owner's work is found within the
 /// longest, so the guarantee of 20 ms leaves 4 ms for the kernel to run the sentinel.
@@ -286,18 +286,15 @@ impl Core {
         for message in self.remote().mailbox.take_messages() {
             match message {
                 Message::CancelAll => self.cancel_all(),
-                Message::Describe(reports) => self.describe(&reports),
+                Message::Describe(answers) => {
+                    let lines = self.describe();
+                    // The asker may have gone; then nobody wants to know.
+                    let _ = answers.send(Description { worker: self.index, lines });
+                }
             }
         }
     }
 
-    /// Sends a line for each thread that waits here.
-    fn describe(&self, reports: &std::sync::mpsc::Sender<String>) {
-        for thread in self.registered() {
-            // The asker may have gone; then nobody wants to know.
-            let _ = reports.send(crate::sched::report::line(thread));
-        }
-    }
 }
 
 /// Fibers that keep their stacks while their worker sleeps.

@@ -53,6 +53,11 @@ impl Ready {
         Some(first)
     }
 
+    /// All threads in the queue, oldest first, as they are now.
+    pub(crate) fn snapshot(&self) -> Vec<NonNull<Header>> {
+        self.ring().iter().copied().collect()
+    }
+
     #[inline]
     pub(crate) fn len(&self) -> usize {
         self.ring().len()

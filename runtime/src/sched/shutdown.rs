@@ -94,10 +94,10 @@ fn many_to_many(shared: &Arc<Shared>) {
     let announce = |waiter| shared.crew().waiter = waiter;
     wait_until(shared.shutdown_timeout(), settled, announce);
     if !settled() {
+        print_report(shared, &ask_crew(shared));
         stop_waiting(shared);
         shared.nudge_all();
         wait_until(GRACE, settled, announce);
-        report_stuck(shared);
     }
     many_to_many::join_crew(shared);
 }
@@ -108,17 +108,26 @@ pub(crate) fn stop_waiting(shared: &Shared) {
         || shared.advance(Phase::Closed, Phase::Leaking);
 }
 
-fn report_stuck(shared: &Shared) {
-    let stuck: Vec<String> = {
-        let crew = shared.crew();
-        (0..crew.handles.len())
-            .filter(|index| !crew.left.contains(index) && !crew.pinned.contains(index))
-            .map(|index| format!("worker {}-{index} runs user code that does not end", shared.config.name))
-            .collect()
-    };
-    if !stuck.is_empty() {
-        print_report(shared, &stuck);
+/// Asks each worker what its threads do. One that does not answer is stuck itself.
+fn ask_crew(shared: &Shared) -> Vec<String> {
+    let (answers, answered) = std::sync::mpsc::channel();
+    shared.post_all(|| Message::Describe(answers.clone()));
+    drop(answers);
+    let deadline = clock::deadline_in(GRACE);
+    let mut silent: Vec<usize> = (0..shared.remotes.len()).collect();
+    silent.retain(|index| !shared.crew().left.contains(index));
+    let mut lines = Vec::new();
+    while !silent.is_empty() {
+        let left = deadline.map_or(GRACE, |at| at.saturating_duration_since(clock::now()));
+        let Ok(mut answer) = answered.recv_timeout(left) else { break };
+        silent.retain(|index| *index != answer.worker);
+        lines.append(&mut answer.lines);
     }
+    let name = &shared.config.name;
+    lines.extend(silent.iter().map(|index| {
+        format!("worker {name}-{index} does not answer: it runs user code that does not end")
+    }));
+    lines
 }
 
 /// Carries the shutdown of an N:1 runtime out, on the kernel thread that owns it.
@@ -134,6 +143,9 @@ pub(crate) fn by_owner(shared: &Arc<Shared>, leftover: Leftover) {
     if shared.phase() != Phase::Ended {
         // SAFETY: S1: checked by `run_to_the_end`, which has run.
         let worker = unsafe { shared.many_to_one.worker() };
+        if let Some(worker) = worker {
+            print_report(shared, &worker.core.describe());
+        }
         if worker.is_some_and(|worker| leak(&worker.core)) {
             match leftover {
                 Leftover::Abort => crate::os::abort_with(
@@ -187,10 +199,8 @@ fn one_to_one(shared: &Arc<Shared>, leftover: Leftover) {
     let _ = leftover;
 }
 
-/// Leaks what is left on a worker: reports it, and abandons it. True: stacks are left, so the
-/// kernel thread must stay.
+/// Leaks what is left on a worker. True: stacks are left, so the kernel thread must stay.
 pub(crate) fn leak(core: &Core) -> bool {
-    let mut lines = Vec::new();
     let mut stacks = false;
     let mut borrowed_outside = false;
     core.drain_mailbox();
@@ -222,12 +232,8 @@ pub(crate) fn leak(core: &Core) -> bool {
     for thread in left {
         // SAFETY: nobody gives up the scheduler's reference of a leaked thread, ever.
         let thread = unsafe { &*thread };
-        lines.push(report::line(thread));
         stacks |= !thread.fiber.get().is_null();
         borrowed_outside |= abandon(core, thread);
-    }
-    if !lines.is_empty() {
-        print_report(&core.shared, &lines);
     }
     if borrowed_outside {
         crate::os::abort_with(
@@ -268,10 +274,10 @@ fn abandon(core: &Core, thread: &Header) -> bool {
 /// Prints a report in one piece.
 fn print_report(shared: &Shared, lines: &[String]) {
     let mut text = format!(
-        "sylvan: the runtime '{}' was shut down, but after {:?} {} left; leaked:\n",
+        "sylvan: the runtime '{}' was shut down, and after {:?} not all of its threads had ended; \
+         they are leaked:\n",
         shared.config.name,
         shared.shutdown_timeout(),
-        if lines.len() == 1 { "1 thread was".to_owned() } else { format!("{} threads were", lines.len()) },
     );
     if cfg!(panic = "abort") {
         text.push_str("sylvan: (with panic = \"abort\" in the profile no thread can be cancelled)\n");
@@ -290,6 +296,23 @@ fn print_report(shared: &Shared, lines: &[String]) {
 }
 
 impl Core {
+    /// A line for each started thread that is left here, and one for those that are not started.
+    pub(crate) fn describe(&self) -> Vec<String> {
+        self.drain_mailbox();
+        let mut lines: Vec<String> = self.registered().map(report::line).collect();
+        for thread in self.ready.snapshot() {
+            // SAFETY: a thread in the queue lives.
+            let thread = unsafe { thread.as_ref() };
+            if !thread.registered.get() {
+                lines.push(report::line(thread));
+            }
+        }
+        if !self.deque.is_empty() {
+            lines.push(format!("{} threads that have not started", self.deque.len()));
+        }
+        lines
+    }
+
     /// Empties the worker before it goes: tombstones are freed, resting fibers give their stacks
     /// back, the mailbox is closed.
     pub(crate) fn put_away(&self) {

@@ -1,12 +1,20 @@
 //! A worker's loop: what each turn runs, and in which order the queues are asked.
 //!
-//! Of four turns two ask the ready queue first, one the deque's young end, one its old end; each
-//! falls back to the others. Every 61st turn looks at what comes from outside. So a thread that
-//! can run waits for at most 4 turns for each thread before it, plus 61, whatever the others do.
+//! *Turns.* Of four turns two ask the ready queue first, one the deque's young end, one its old
+//! end; each falls back to the others. Every 61st turn looks at what comes from outside. So a
+//! thread that can run waits for at most 4 turns for each thread before it, plus 61, whatever the
+//! others do.
 //!
-//! A fiber that has finished its thread takes the next turn itself: if that is a thread which has
-//! not started, it runs on the same hot stack and nothing is switched. The worker's own stack is
-//! entered only to resume another fiber, and no user code runs on it.
+//! *Slices.* A turn is a slice of 100 µs at most, and most threads end or wait long before. What
+//! they leave is passed on: to the joiner that the end has woken, else to the youngest thread
+//! that has not started. That is depth first, on warm data and few stacks: taking the old end
+//! instead, once in four short turns, would start the largest open subtrees of a recursive program
+//! first, and keep a stack for each (measured: 1300 ns a spawn instead of 100). When the slice is
+//! over, strict order is kept for as many turns as give each ready thread its own.
+//!
+//! A fiber that has finished its thread takes the next one itself: if that has not started, it
+//! runs on the same hot stack and nothing is switched. The worker's own stack is entered only to
+//! resume another fiber, and no user code runs on it.
 
 use std::ptr::{self, NonNull};
 
@@ -47,15 +55,65 @@ impl<C: Choices> Worker<C> {
                 }
             }
             if core.stopped.get() || core.leaking() {
+                core.give_up_next();
                 return;
+            }
+        }
+    }
+
+    /// What the worker runs next.
+    #[inline]
+    fn next(&self) -> Option<Next> {
+        let core = &self.core;
+        if core.slice_is_left.get() && core.strict_turns.get() == 0 {
+            let heir = self.pass_slice_on();
+            if heir.is_some() {
+                return heir;
+            }
+        }
+        self.next_turn()
+    }
+
+    /// The thread that goes on with a slice that its thread has left.
+    #[inline]
+    fn pass_slice_on(&self) -> Option<Next> {
+        let core = &self.core;
+        if core.charge() {
+            self.end_slice();
+            return None;
+        }
+        match core.next_up.take() {
+            Some(joiner) => Some(Next::Started(joiner)),
+            None if core.over_share.get() => None,
+            None => self.take_unstarted(Source::Young),
+        }
+    }
+
+    /// A slice is over that was passed on: everybody who is ready comes first now.
+    #[cold]
+    fn end_slice(&self) {
+        let core = &self.core;
+        core.give_up_next();
+        core.refill_budget();
+        core.obey_messages();
+        core.judge_share();
+        core.drain_mailbox();
+        // Two of four turns take the ready queue.
+        let turns = 4 + 2 * core.ready.len();
+        core.strict_turns.set(u32::try_from(turns).unwrap_or(u32::MAX));
+        if let Some(job) = core.steal_injected() {
+            // The oldest job from outside has waited for a slice; it goes before the young end.
+            if let Some(thread) = core.accept(job) {
+                core.ready.push(thread);
             }
         }
     }
 
     /// Takes the next turn's thread.
     #[inline]
-    fn next(&self) -> Option<Next> {
+    fn next_turn(&self) -> Option<Next> {
         let core = &self.core;
+        core.strict_turns.set(core.strict_turns.get().saturating_sub(1));
         let turn = core.turns.get() + 1;
         core.turns.set(turn);
         let countdown = core.timer_countdown.get() - 1;
@@ -190,9 +248,11 @@ impl<C: Choices> Worker<C> {
         current::set_green(ptr::null());
         match left {
             Some(Suspended::Yielding) => {
+                core.slice_is_left.set(false);
                 core.ready.push(NonNull::new(thread.cast_mut()).expect("a thread yielded"));
             }
             Some(Suspended::Waiting) => {
+                core.slice_is_left.set(true);
                 // SAFETY: it has just left its stack, and nobody has run it since.
                 let header = unsafe { &*thread };
                 if header.state.commit_wait() == Commit::Ready {
@@ -222,6 +282,7 @@ fn fiber_main<C: Choices>(fiber: &Fiber) {
         let mut fresh = core.fresh.take();
         while let Some(thread) = fresh {
             life::run(core, thread);
+            core.slice_is_left.set(true);
             fresh = worker.next_on_same_fiber(fiber);
         }
         // SAFETY: S1: we run on the fiber.

@@ -94,6 +94,12 @@ pub(crate) struct Core {
     pub(crate) fresh: Cell<Option<NonNull<Header>>>,
     /// A thread that is about to be told that no stack can be had for it.
     pub(crate) refusal: Cell<Option<(*const Header, std::io::Error)>>,
+    /// A joiner whose thread has just ended here: it goes on next, with its data still warm.
+    pub(crate) next_up: Cell<Option<NonNull<Header>>>,
+    /// Whether the thread that ran last has left the rest of its slice: by its end or by a wait.
+    pub(crate) slice_is_left: Cell<bool>,
+    /// Turns to go in strict order before a slice may be passed on again; see `turn`.
+    pub(crate) strict_turns: Cell<u32>,
     pub(crate) turns: Cell<u64>,
     /// Turns until the timers are looked at again, how many that are at present, and the time of
     /// the last look.
@@ -162,6 +168,9 @@ impl Core {
             handoff: Cell::new(None),
             fresh: Cell::new(None),
             refusal: Cell::new(None),
+            next_up: Cell::new(None),
+            slice_is_left: Cell::new(false),
+            strict_turns: Cell::new(0),
             turns: Cell::new(0),
             timer_countdown: Cell::new(1),
             timer_turns: Cell::new(1),
@@ -237,6 +246,35 @@ impl Core {
         match unsafe { mailbox.push(NonNull::from(thread)) } {
             Pushed::Awake | Pushed::Closed => (),
             Pushed::Sleeping => mailbox.wake_owner(),
+        }
+    }
+
+    /// The same for a joiner, by the thread whose end it waited for: it takes over what is left
+    /// of that thread's slice.
+    pub(crate) fn schedule_next(thread: &Header) {
+        if let Some(core) = Core::current()
+            && core.strict_turns.get() == 0
+            && core.is_home_of(thread)
+            && core.next_up.get().is_none()
+        {
+            record::event(Event::Wake);
+            core.next_up.set(Some(NonNull::from(thread)));
+        } else {
+            Core::schedule(thread);
+        }
+    }
+
+    /// Whether `thread`, which has waited, is at home on this worker.
+    fn is_home_of(&self, thread: &Header) -> bool {
+        // ORDERING: Relaxed; only compared, and set here if it is equal.
+        let mailbox = thread.mailbox.load(Ordering::Relaxed);
+        ptr::eq(Arc::as_ptr(&self.remote().mailbox), mailbox)
+    }
+
+    /// Puts a joiner that was next into the ready queue instead.
+    pub(crate) fn give_up_next(&self) {
+        if let Some(thread) = self.next_up.take() {
+            self.ready.push(thread);
         }
     }
 
@@ -333,12 +371,18 @@ impl Core {
         true
     }
 
+    /// Begins a new budget.
+    pub(crate) fn refill_budget(&self) {
+        self.budget.set(BUDGET_CALLS);
+    }
+
     /// Leaves the current thread's fiber; the thread stays runnable.
     // SUSPENDS
     #[inline]
     pub(crate) fn suspend_yielding(&self, me: &Header) {
         me.fiber.set(self.fiber.get());
         record::event(Event::Yield);
+        self.refill_budget();
         self.suspend(Suspended::Yielding);
     }
 
@@ -355,7 +399,6 @@ impl Core {
     fn suspend(&self, why: Suspended) {
         // SAFETY: set by the loop before it entered the fiber on which we run.
         let fiber = unsafe { &*self.fiber.get() };
-        self.budget.set(BUDGET_CALLS);
         // SAFETY: S1: the caller is the green thread that runs on it.
         let _ = unsafe { fiber.suspend(why) };
     }

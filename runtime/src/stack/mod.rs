@@ -37,7 +37,7 @@ mod pool;
 mod slots;
 mod table;
 
-pub(crate) use class::{Class, DEFAULT_STRIDE, GUARD_BYTES};
+pub(crate) use class::{Class, GUARD_BYTES};
 pub(crate) use guard::force_mprotect_guards;
 pub(crate) use pool::{Pool, live_stacks, pooled_stacks};
 

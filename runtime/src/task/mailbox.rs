@@ -63,12 +63,20 @@ pub(crate) struct Mailbox {
     has_messages: std::sync::atomic::AtomicBool,
 }
 
+/// A worker's answer to [`Message::Describe`].
+pub(crate) struct Description {
+    /// Which worker answers.
+    pub(crate) worker: usize,
+    /// A line for each of its started threads.
+    pub(crate) lines: Vec<String>,
+}
+
 /// An order to a worker about its own threads.
 pub(crate) enum Message {
     /// Cancel every thread that is yours (shutdown).
     CancelAll,
-    /// Write a line for each of your waiting threads, then drop the sender.
-    Describe(std::sync::mpsc::Sender<String>),
+    /// Say what your threads do, a line for each.
+    Describe(std::sync::mpsc::Sender<Description>),
 }
 
 impl Mailbox {

@@ -163,8 +163,9 @@ where
     // SAFETY: the closure lies there until the first and only call of `run` or `refuse`.
     let closure = unsafe { place.cast::<F>().read() };
     let outcome = catch_unwind(AssertUnwindSafe(closure));
+    let packet = Packet::<F, T> { outcome: ManuallyDrop::new(outcome) };
     // SAFETY: the closure has left, the place is free.
-    unsafe { place.cast::<Outcome<T>>().write(outcome) };
+    unsafe { place.write(packet) };
 }
 
 unsafe fn refuse<F, T>(header: &Header, payload: Box<dyn Any + Send>)

@@ -13,6 +13,9 @@
 //!
 //! This file must never touch anything but the word: queues and futexes belong to the callers.
 
+#[cfg(all(loom, test))]
+mod models;
+
 use crate::primitives::{AtomicU64, Ordering};
 
 /// The state word.
@@ -84,11 +87,6 @@ pub(crate) struct Accepts {
     pub(crate) permit: bool,
     /// Cancellation ends it.
     pub(crate) cancel: bool,
-}
-
-impl Accepts {
-    /// Only the wait's own wake and its deadline.
-    pub(crate) const NOTHING: Accepts = Accepts { permit: false, cancel: false };
 }
 
 /// What the party that ended a wait owes.
@@ -379,12 +377,6 @@ impl State {
         self.0.load(Ordering::Acquire) & CANCEL != 0
     }
 
-    /// Whether the thread is off its stack in a wait. A hint outside its home worker.
-    pub(crate) fn is_waiting(&self) -> bool {
-        // ORDERING: Acquire; pairs with `commit_wait`: the reason it left may be read at home.
-        self.0.load(Ordering::Acquire) & LIFE == WAITING
-    }
-
     /// One word for reports.
     pub(crate) fn life(&self) -> &'static str {
         // ORDERING: Relaxed; a report is a snapshot.
@@ -411,6 +403,12 @@ impl State {
         // accessed here only by the kernel, through the futex call; Rust code reads the word whole.
         let low = unsafe { &*low };
         (low, (word & LIFE == WAITING).then_some(word as u32))
+    }
+
+    /// In a model nothing sleeps on the word: models end at what it decides.
+    #[cfg(loom)]
+    pub(crate) fn futex(&self) -> (&std::sync::atomic::AtomicU32, Option<u32>) {
+        unreachable!("a model has no kernel threads")
     }
 
     /// Ends the open wait if `decide` says by which bit.

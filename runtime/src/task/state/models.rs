@@ -1,0 +1,341 @@
+//! Loom models of the state word: every order of its changes, and every value that a weakly
+//! ordered machine may show.
+//!
+//! A model's thread stands for a green thread and the worker under it: it begins a wait, commits
+//! it, and goes on only when the party with the duty to schedule it says so. That word is a
+//! relaxed flag, so only the state word itself can order what the parties tell each other: a
+//! missing Release or Acquire shows as a race on a tracked cell.
+//!
+//! Run them by `RUSTFLAGS="--cfg loom" cargo test -p sylvan --lib --release models`.
+
+use loom::cell::UnsafeCell;
+use loom::sync::Arc;
+use loom::sync::atomic::{AtomicUsize, Ordering};
+use loom::thread;
+
+use super::{Accepts, AtEnd, Cause, Commit, Duty, Sequence, State};
+
+const NOTHING: Accepts = Accepts { permit: false, cancel: false };
+const PERMIT: Accepts = Accepts { permit: true, cancel: false };
+const CANCEL: Accepts = Accepts { permit: false, cancel: true };
+
+/// A waiting thread as its wakers see it.
+struct Waiter {
+    state: State,
+    /// How often the thread was scheduled.
+    scheduled: AtomicUsize,
+    /// What the thread left on its stack; belongs to whoever schedules it.
+    stack: UnsafeCell<u32>,
+    /// What the waker wants to tell.
+    message: UnsafeCell<u32>,
+}
+
+impl Waiter {
+    fn new() -> Arc<Waiter> {
+        Arc::new(Waiter {
+            state: State::running(),
+            scheduled: AtomicUsize::new(0),
+            stack: UnsafeCell::new(0),
+            message: UnsafeCell::new(0),
+        })
+    }
+
+    /// Does what `duty` says. True: the thread was scheduled.
+    fn carry_out(&self, duty: Duty) -> bool {
+        if duty != Duty::Schedule {
+            return false;
+        }
+        // Resuming a thread reads and writes its saved stack.
+        // SAFETY: loom checks that nobody else has it.
+        self.stack.with_mut(|stack| unsafe { *stack += 1 });
+        self.scheduled.fetch_add(1, Ordering::Relaxed);
+        true
+    }
+
+    /// Commits the wait and, if it holds, stays away until scheduled. True: it did.
+    fn commit(&self) -> bool {
+        // SAFETY: loom checks that nobody else has it.
+        self.stack.with_mut(|stack| unsafe { *stack += 1 });
+        let waits = self.state.commit_wait() == Commit::Waiting;
+        while waits && self.scheduled.load(Ordering::Relaxed) == 0 {
+            thread::yield_now();
+        }
+        waits
+    }
+
+    fn tell(&self) {
+        // SAFETY: loom checks that nobody else has it.
+        self.message.with_mut(|message| unsafe { *message = 7 });
+    }
+
+    fn is_told(&self) -> bool {
+        // SAFETY: loom checks that nobody writes meanwhile.
+        self.message.with(|message| unsafe { *message == 7 })
+    }
+}
+
+#[test]
+fn unpark_reaches_a_parker_before_during_or_after_its_commit() {
+    loom::model(|| {
+        let waiter = Waiter::new();
+        let unparker = thread::spawn({
+            let waiter = waiter.clone();
+            move || {
+                waiter.tell();
+                waiter.carry_out(waiter.state.unpark())
+            }
+        });
+        let mut waited = false;
+        if !waiter.state.try_take_permit() {
+            let _ = waiter.state.begin_wait(PERMIT);
+            waited = waiter.commit();
+            assert_eq!(waiter.state.finish_wait(), Cause::Permit);
+        }
+        assert!(waiter.is_told());
+        assert_eq!(unparker.join().unwrap(), waited, "scheduled if and only if it waits");
+        assert!(!waiter.state.try_take_permit(), "one permit ends one park");
+    });
+}
+
+#[test]
+fn two_unparks_schedule_one_parker_once() {
+    loom::model(|| {
+        let waiter = Waiter::new();
+        let _ = waiter.state.begin_wait(PERMIT);
+        let unpark = {
+            let waiter = waiter.clone();
+            move || waiter.carry_out(waiter.state.unpark())
+        };
+        let (one, other) = (thread::spawn(unpark.clone()), thread::spawn(unpark));
+        let waited = waiter.commit();
+        assert_eq!(waiter.state.finish_wait(), Cause::Permit);
+        let scheduled = usize::from(one.join().unwrap()) + usize::from(other.join().unwrap());
+        assert_eq!(scheduled, usize::from(waited));
+    });
+}
+
+#[test]
+fn wake_timer_cancel_and_commit_schedule_once_and_tell_the_truth() {
+    loom::model(|| {
+        let waiter = Waiter::new();
+        let sequence = waiter.state.begin_wait(CANCEL);
+        let ender = |end: fn(&State, Sequence) -> Duty| {
+            let waiter = waiter.clone();
+            thread::spawn(move || {
+                let duty = end(&waiter.state, sequence);
+                (duty, waiter.carry_out(duty))
+            })
+        };
+        let wake = ender(State::wake);
+        let timer = ender(State::time_out);
+        let cancel = ender(|state, _| state.cancel());
+        let waited = waiter.commit();
+        let cause = waiter.state.finish_wait();
+        let (wake, wake_scheduled) = wake.join().unwrap();
+        let (timer, timer_scheduled) = timer.join().unwrap();
+        let (_, cancel_scheduled) = cancel.join().unwrap();
+        let scheduled = [wake_scheduled, timer_scheduled, cancel_scheduled];
+        assert_eq!(scheduled.iter().filter(|s| **s).count(), usize::from(waited));
+        // A waker that was told Nothing passes its wake on, so the cause must agree with what
+        // the enders were told.
+        match cause {
+            Cause::Woken => assert!(wake != Duty::Nothing && timer == Duty::Nothing),
+            Cause::TimedOut => assert!(timer != Duty::Nothing && wake == Duty::Nothing),
+            Cause::Cancelled => assert!(wake == Duty::Nothing && timer == Duty::Nothing),
+            Cause::Permit => panic!("nobody gave a permit"),
+        }
+        assert!(waiter.state.is_cancelled(), "a cancellation is never forgotten");
+    });
+}
+
+#[test]
+fn wake_publishes_what_it_is_about() {
+    loom::model(|| {
+        let waiter = Waiter::new();
+        let sequence = waiter.state.begin_wait(NOTHING);
+        let waker = thread::spawn({
+            let waiter = waiter.clone();
+            move || {
+                waiter.tell();
+                waiter.carry_out(waiter.state.wake(sequence));
+            }
+        });
+        waiter.commit();
+        assert_eq!(waiter.state.finish_wait(), Cause::Woken);
+        assert!(waiter.is_told());
+        waker.join().unwrap();
+    });
+}
+
+#[test]
+fn wake_of_an_earlier_wait_ends_no_later_one() {
+    loom::model(|| {
+        let waiter = Waiter::new();
+        let first = waiter.state.begin_wait(NOTHING);
+        let waker = thread::spawn({
+            let waiter = waiter.clone();
+            move || waiter.state.wake(first)
+        });
+        let was_woken = waiter.state.abandon_wait();
+        let second = waiter.state.begin_wait(NOTHING);
+        assert_ne!(first, second);
+        assert_eq!(waiter.state.commit_wait(), Commit::Waiting, "nobody has ended the second");
+        let duty = waker.join().unwrap();
+        assert_eq!(duty, if was_woken { Duty::Noted } else { Duty::Nothing });
+        assert_eq!(waiter.state.wake(second), Duty::Schedule);
+        assert_eq!(waiter.state.finish_wait(), Cause::Woken);
+    });
+}
+
+#[test]
+fn permit_is_kept_through_a_wait_that_does_not_accept_it() {
+    loom::model(|| {
+        let waiter = Waiter::new();
+        let sequence = waiter.state.begin_wait(NOTHING);
+        let unparker = thread::spawn({
+            let waiter = waiter.clone();
+            move || waiter.state.unpark()
+        });
+        let waker = thread::spawn({
+            let waiter = waiter.clone();
+            move || waiter.carry_out(waiter.state.wake(sequence))
+        });
+        let waited = waiter.commit();
+        assert_eq!(waiter.state.finish_wait(), Cause::Woken);
+        assert_eq!(waker.join().unwrap(), waited);
+        assert_eq!(unparker.join().unwrap(), Duty::Noted);
+        assert!(waiter.state.try_take_permit());
+    });
+}
+
+/// A thread that ends, and its one handle.
+struct Joined {
+    state: State,
+    result: UnsafeCell<Option<u32>>,
+    /// How often the result was taken or dropped.
+    gone: AtomicUsize,
+    /// The header's field: under which number the joiner waits.
+    joiner: UnsafeCell<Option<Sequence>>,
+    waiter: Arc<Waiter>,
+}
+
+impl Joined {
+    fn new() -> Arc<Joined> {
+        let joined = Joined {
+            state: State::unstarted(true),
+            result: UnsafeCell::new(None),
+            gone: AtomicUsize::new(0),
+            joiner: UnsafeCell::new(None),
+            waiter: Waiter::new(),
+        };
+        joined.state.transition_to_running();
+        Arc::new(joined)
+    }
+
+    /// The end of the thread, as in `life`. Gives what the joiner's wake said.
+    fn end(&self) -> Option<Duty> {
+        // SAFETY: loom checks that nobody else has it.
+        self.result.with_mut(|result| unsafe { *result = Some(1) });
+        let at_end = self.state.finish_for_handle().unwrap_or_else(|()| {
+            self.take_result();
+            self.state.finish()
+        });
+        if at_end == AtEnd::Nothing {
+            return None;
+        }
+        // SAFETY: loom checks that nobody writes meanwhile.
+        let sequence = self.joiner.with(|joiner| unsafe { *joiner });
+        let duty = self.waiter.state.wake(sequence.expect("published by JOINER"));
+        self.waiter.carry_out(duty);
+        Some(duty)
+    }
+
+    fn take_result(&self) {
+        // SAFETY: loom checks that nobody else has it.
+        let result = self.result.with_mut(|result| unsafe { (*result).take() });
+        assert!(result.is_some(), "the result is there and goes once");
+        self.gone.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Registers the handle's owner. False: the thread has ended.
+    fn register(&self, accepts: Accepts) -> bool {
+        let sequence = self.waiter.state.begin_wait(accepts);
+        // SAFETY: loom checks that nobody else has it.
+        self.joiner.with_mut(|joiner| unsafe { *joiner = Some(sequence) });
+        self.state.register_joiner()
+    }
+
+    /// The drop of a handle whose result was not taken.
+    fn drop_handle(&self) {
+        if self.state.drop_handle() {
+            self.take_result();
+        }
+    }
+}
+
+#[test]
+fn join_takes_the_result_once_and_is_woken_once() {
+    loom::model(|| {
+        let joined = Joined::new();
+        let ending = thread::spawn({
+            let joined = joined.clone();
+            move || joined.end()
+        });
+        let mut registered = false;
+        if !joined.state.is_finished() {
+            registered = joined.register(NOTHING);
+            if registered {
+                joined.waiter.commit();
+                assert_eq!(joined.waiter.state.finish_wait(), Cause::Woken);
+            } else {
+                assert!(!joined.waiter.state.abandon_wait());
+            }
+        }
+        joined.take_result();
+        let _ = joined.state.drop_handle();
+        assert_eq!(ending.join().unwrap().is_some(), registered);
+        assert_eq!(joined.gone.load(Ordering::Relaxed), 1);
+    });
+}
+
+#[test]
+fn handle_dropped_while_its_thread_ends_drops_the_result_once() {
+    loom::model(|| {
+        let joined = Joined::new();
+        let ending = thread::spawn({
+            let joined = joined.clone();
+            move || joined.end()
+        });
+        joined.drop_handle();
+        assert_eq!(ending.join().unwrap(), None);
+        assert_eq!(joined.gone.load(Ordering::Relaxed), 1);
+    });
+}
+
+#[test]
+fn joiner_that_is_cancelled_leaves_a_late_wake_behind() {
+    loom::model(|| {
+        let joined = Joined::new();
+        let ending = thread::spawn({
+            let joined = joined.clone();
+            move || joined.end()
+        });
+        let canceller = thread::spawn({
+            let waiter = joined.waiter.clone();
+            move || waiter.carry_out(waiter.state.cancel())
+        });
+        if joined.register(CANCEL) {
+            joined.waiter.commit();
+            let _ = joined.waiter.state.finish_wait();
+        } else {
+            joined.waiter.state.abandon_wait();
+        }
+        // Unwound out of the join: the handle goes, and the next wait is another one.
+        joined.drop_handle();
+        let _ = joined.waiter.state.begin_wait(NOTHING);
+        assert_eq!(joined.waiter.state.commit_wait(), Commit::Waiting);
+        canceller.join().unwrap();
+        ending.join().unwrap();
+        assert_eq!(joined.gone.load(Ordering::Relaxed), 1);
+    });
+}
