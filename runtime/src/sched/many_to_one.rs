@@ -12,7 +12,7 @@
 use std::cell::{Cell, UnsafeCell};
 use std::io;
 use std::ptr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam_deque::Worker as Deque;
@@ -206,19 +206,21 @@ fn watch_exit(shared: &Arc<Shared>) {
         return;
     }
     unsafe extern "C" fn at_exit(data: *mut u8) {
-        // SAFETY: made by `Arc::into_raw` below, and called once.
-        let shared = unsafe { Arc::from_raw(data.cast_const().cast::<Shared>()) };
+        // SAFETY: made by `Weak::into_raw` below, and called once.
+        let shared = unsafe { Weak::from_raw(data.cast_const().cast::<Shared>()) };
+        // Weak, for a runtime that was shut down before must not live as long as this thread.
+        let Some(shared) = shared.upgrade() else { return };
         let shut_down = || shutdown::by_owner(&shared, shutdown::Leftover::Abort);
         // A hook of the program's may panic; nothing may unwind out of an exit handler.
         if let Err(payload) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(shut_down)) {
             crate::task::packet::drop_quietly(payload);
         }
     }
-    let data = Arc::into_raw(shared.clone()).cast_mut().cast();
+    let data = Arc::downgrade(shared).into_raw().cast_mut().cast();
     // SAFETY: `at_exit` takes exactly this data, on this kernel thread.
     if !unsafe { os::at_thread_exit(data, at_exit) } {
         // A C library without such a list: the process-wide exit is left to end the threads.
         // SAFETY: taken back just as it was made.
-        drop(unsafe { Arc::from_raw(data.cast_const().cast::<Shared>()) });
+        drop(unsafe { Weak::from_raw(data.cast_const().cast::<Shared>()) });
     }
 }

@@ -3,7 +3,7 @@
 //! A spawn must cost one small allocation at most, and a million unstarted threads less than
 //! 256 bytes each. So everything that belongs to a thread but not to its stack lies in one block
 //! of [`BLOCK_BYTES`], taken from a cache of its worker: links for every list that a thread can
-//! stand in, so that no list allocates, and 48 bytes for the closure before and the result after
+//! stand in, so that no list allocates, and 56 bytes for the closure before and the result after
 //! the thread has run. Kernel threads have a header too, so that locks, joins and wakes need not
 //! ask which kind of thread they face.
 //!
@@ -39,7 +39,7 @@ use crate::task::state::State;
 /// Size of the one allocation that a thread is.
 pub(crate) const BLOCK_BYTES: usize = 208;
 /// What is left in the block for a closure or a result.
-pub(crate) const PAYLOAD_BYTES: usize = 48;
+pub(crate) const PAYLOAD_BYTES: usize = 56;
 
 /// What carries the thread.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -85,9 +85,8 @@ pub(crate) struct Header {
     pub(crate) wait: Cell<*const WaitRecord>,
     /// HOME-ONLY. The worker's registry of threads that have waited.
     pub(crate) registry: Links,
-    /// The thread whose scope or `join` this one belongs to, and that scope; null for others.
-    /// The parent's frame and header outlive this thread's end, not its header.
-    pub(crate) parent: Cell<*const Header>,
+    /// The scope that waits for this thread; null for most. Set before the thread is published.
+    /// It outlives the thread's end, not its header.
     pub(crate) scope: Cell<*const ScopeData>,
     /// FAMILY-LOCK of the parent.
     pub(crate) sibling: Links,
@@ -174,7 +173,6 @@ impl Header {
             fiber: Cell::new(ptr::null()),
             wait: Cell::new(ptr::null()),
             registry: Links::new(),
-            parent: Cell::new(ptr::null()),
             scope: Cell::new(ptr::null()),
             sibling: Links::new(),
             scopes: Cell::new(ptr::null()),
@@ -187,6 +185,23 @@ impl Header {
         // SAFETY: the block has the size and alignment of a header and nobody else knows it.
         unsafe { block.as_ptr().write(header) };
         block
+    }
+
+    /// A header for models, which need its links and its state but run nothing.
+    #[cfg(all(loom, test))]
+    pub(crate) fn for_model() -> HeaderRef {
+        let header = Header::allocate(Birth {
+            kind: Kind::Green,
+            state: State::unstarted(false),
+            class: Class::for_usable(64 << 10).expect("an ordinary size"),
+            vtable: crate::task::packet::vtable::<fn(), ()>(),
+            site: Location::caller(),
+            name: None,
+            boxed: false,
+            refs: 1,
+        });
+        // SAFETY: S1: the one reference.
+        unsafe { HeaderRef::from_owned(header) }
     }
 
     /// Where the closure or the result lies, or the pointer to their box.
