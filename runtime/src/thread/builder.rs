@@ -155,8 +155,8 @@ impl Builder {
 }
 
 fn no_worker() -> String {
-    let one_to_one = spawn::member_runtime()
-        .is_some_and(|shared| shared.config.mapping == Mapping::OneToOne);
+    let one_to_one =
+        spawn::member_runtime().is_some_and(|shared| shared.config.mapping == Mapping::OneToOne);
     if one_to_one {
         "spawn_local is not possible under 1:1: its closure need not be Send, and here every \
          thread is a kernel thread of its own"
