@@ -181,8 +181,8 @@ fn no_worker() -> String {
 /// stack frame* in a `std::thread_local!` and takes it out again in last-in-first-out order, such
 /// as `scoped-tls` 1.x and some "enter" guards, is sound among kernel threads, and is a use after
 /// free among green threads that wait in between, although neither side contains `unsafe`. Sylvan
-/// and std cause no undefined behaviour; such crates can. [`sylvan::thread_local!`]
-/// (crate::thread_local!) is per thread and has no such limit.
+/// and std cause no undefined behaviour; such crates can. A variable of
+/// [`thread_local!`](crate::thread_local!) is per green thread and has no such limit.
 ///
 /// Never switches: the new thread starts when the caller waits, or elsewhere.
 ///
