@@ -367,7 +367,8 @@ impl Entry {
     }
 
     /// Whether it fired since it was armed last.
-    pub(crate) fn has_fired(&self) -> bool {
+    #[cfg(test)]
+    fn has_fired(&self) -> bool {
         self.place.get() == FIRED
     }
 }

@@ -161,8 +161,7 @@ impl Handle {
         T: Send + 'static,
     {
         // SAFETY: S1: both types are `'static`.
-        let thread =
-            unsafe { spawn::spawn_on(&self.shared, Order::plain(Location::caller()), f) }?;
+        let thread = unsafe { spawn::spawn_on(&self.shared, Order::plain(Location::caller()), f) }?;
         Ok(JoinHandle::of(thread, &self.shared))
     }
 

@@ -25,13 +25,15 @@ pub(crate) use arch::{prefetch, stack_pointer};
 pub(crate) use linux::{
     barrier::heavy_barrier,
     fault::{AltStack, install_fault_handler, write_stderr},
-    futex::{FutexWait, futex_wait, futex_wake},
+    futex::{futex_wait, futex_wake},
     memory::{
-        discard, install_guard, map_count_limit, map_count_used, map_reserve, page_size,
-        protect_none, unmap,
+        discard, install_guard, map_count_limit, map_count_used, map_reserve, protect_none, unmap,
     },
-    thread::{at_fork_in_child, at_thread_exit, current_tid, set_timer_slack},
+    thread::{at_fork_in_child, at_thread_exit, set_timer_slack},
 };
+
+#[cfg(test)]
+pub(crate) use linux::{futex::FutexWait, memory::page_size};
 
 #[cfg(test)]
 pub(crate) mod child;

@@ -84,13 +84,6 @@ fn a_futex_wake_at_a_dead_address_wakes_nobody_and_harms_nobody() {
 }
 
 #[test]
-fn two_threads_have_two_numbers() {
-    let here = current_tid();
-    assert_eq!(here, current_tid());
-    assert_ne!(here, std::thread::spawn(current_tid).join().unwrap());
-}
-
-#[test]
 fn exit_functions_run_at_the_threads_end_newest_first() {
     static ORDER: AtomicUsize = AtomicUsize::new(0);
     unsafe extern "C" fn note(data: *mut u8) {

@@ -176,10 +176,7 @@ fn processors() -> usize {
 }
 
 /// Reads a variable, if it is set. `parse` fails with what is accepted.
-fn variable<T>(
-    name: &str,
-    parse: impl Fn(&str) -> Result<T, String>,
-) -> io::Result<Option<T>> {
+fn variable<T>(name: &str, parse: impl Fn(&str) -> Result<T, String>) -> io::Result<Option<T>> {
     let Some(value) = std::env::var_os(name) else { return Ok(None) };
     let parsed = match value.to_str() {
         Some(text) => parse(text.trim()),
@@ -187,7 +184,9 @@ fn variable<T>(
     };
     match parsed {
         Ok(value) => Ok(Some(value)),
-        Err(accepted) => Err(invalid(format!("{name}={value:?} is not valid; accepted: {accepted}"))),
+        Err(accepted) => {
+            Err(invalid(format!("{name}={value:?} is not valid; accepted: {accepted}")))
+        }
     }
 }
 

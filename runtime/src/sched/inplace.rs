@@ -73,7 +73,11 @@ pub(crate) fn room(core: &Core) -> Room {
 
 #[cold]
 fn scarce(remaining: usize) -> Room {
-    if policy() == Policy::Always && remaining >= LEAST_BYTES { Room::Here } else { Room::Elsewhere }
+    if policy() == Policy::Always && remaining >= LEAST_BYTES {
+        Room::Here
+    } else {
+        Room::Elsewhere
+    }
 }
 
 /// A default stack that carries on for a fiber which has too little left.

@@ -87,7 +87,8 @@ fn main(
             return;
         }
     };
-    let worker = Worker { core: Core::new(shared.clone(), index, deque), choices: Production::default() };
+    let worker =
+        Worker { core: Core::new(shared.clone(), index, deque), choices: Production::default() };
     let core = &worker.core;
     current::set_worker(ptr::from_ref(core).cast(), &core.blocks);
     // A worker sleeps until timers; the kernel's default lets each be late by 50 µs.

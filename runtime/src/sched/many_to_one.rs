@@ -12,8 +12,8 @@
 use std::cell::{Cell, UnsafeCell};
 use std::io;
 use std::ptr;
-use std::sync::{Arc, Weak};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 
 use crossbeam_deque::Worker as Deque;
 
@@ -90,7 +90,9 @@ impl ManyToOne {
         let deque = unsafe { &mut *self.deque.get() }.take().expect("provided at the start");
         let core = Core::new(shared.clone(), 0, deque);
         // SAFETY: as above.
-        unsafe { *self.worker.get() = Some(Box::new(Worker { core, choices: Production::default() })) };
+        unsafe {
+            *self.worker.get() = Some(Box::new(Worker { core, choices: Production::default() }))
+        };
         if let Some(hook) = &shared.hooks.on_worker_start {
             hook();
         }
@@ -156,11 +158,7 @@ pub(crate) fn run_to_the_end(shared: &Arc<Shared>, deadline_ns: u64) -> io::Resu
     })
 }
 
-fn run(
-    shared: &Arc<Shared>,
-    until: *const Header,
-    prepare: impl FnOnce(&Core),
-) -> io::Result<()> {
+fn run(shared: &Arc<Shared>, until: *const Header, prepare: impl FnOnce(&Core)) -> io::Result<()> {
     if let Some(obstacle) = obstacle(shared) {
         return Err(io::Error::new(io::ErrorKind::Unsupported, obstacle));
     }
@@ -175,7 +173,10 @@ fn run(
     let Some(worker) = worker else {
         return Err(io::Error::new(
             io::ErrorKind::NotConnected,
-            format!("the runtime '{}' has shut down; it cannot be run any more", shared.config.name),
+            format!(
+                "the runtime '{}' has shut down; it cannot be run any more",
+                shared.config.name
+            ),
         ));
     };
     worker.prepare()?;

@@ -162,9 +162,9 @@ impl<C: Choices> Worker<C> {
         let mailbox = &core.remote().mailbox;
         let mut interval = SENTINEL_FIRST;
         loop {
-            let timer = core.next_deadline_ns().map(|at| {
-                Duration::from_nanos(at.saturating_sub(clock::now_ns()))
-            });
+            let timer = core
+                .next_deadline_ns()
+                .map(|at| Duration::from_nanos(at.saturating_sub(clock::now_ns())));
             let post = (*sleep == Sleep::Sentinel).then_some(interval);
             let timeout = match (timer, post) {
                 (Some(timer), Some(post)) => Some(timer.min(post)),
@@ -173,8 +173,7 @@ impl<C: Choices> Worker<C> {
             if timeout != Some(Duration::ZERO) {
                 mailbox.sleep(timeout);
             }
-            let timer_is_due =
-                core.next_deadline_ns().is_some_and(|at| at <= clock::now_ns());
+            let timer_is_due = core.next_deadline_ns().is_some_and(|at| at <= clock::now_ns());
             if timer_is_due || !mailbox.is_sleeping() {
                 return;
             }
@@ -219,9 +218,9 @@ impl Core {
     fn sees_work(&self) -> bool {
         let others = self.shared.remotes.iter().enumerate();
         !self.shared.injector.is_empty()
-            || others.into_iter().any(|(index, remote)| {
-                index != self.index && !remote.stealer.is_empty()
-            })
+            || others
+                .into_iter()
+                .any(|(index, remote)| index != self.index && !remote.stealer.is_empty())
     }
 
     /// When this worker must look round by itself.
@@ -294,7 +293,6 @@ impl Core {
             }
         }
     }
-
 }
 
 /// Fibers that keep their stacks while their worker sleeps.

@@ -206,7 +206,10 @@ impl Shared {
         self.outside.spawned.fetch_sub(1, Ordering::SeqCst);
         Err(io::Error::new(
             io::ErrorKind::NotConnected,
-            format!("the runtime '{}' has shut down; nothing can be spawned on it", self.config.name),
+            format!(
+                "the runtime '{}' has shut down; nothing can be spawned on it",
+                self.config.name
+            ),
         ))
     }
 

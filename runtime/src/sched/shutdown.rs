@@ -280,7 +280,9 @@ fn print_report(shared: &Shared, lines: &[String]) {
         shared.shutdown_timeout(),
     );
     if cfg!(panic = "abort") {
-        text.push_str("sylvan: (with panic = \"abort\" in the profile no thread can be cancelled)\n");
+        text.push_str(
+            "sylvan: (with panic = \"abort\" in the profile no thread can be cancelled)\n",
+        );
     }
     const LINES_MAX: usize = 100;
     for line in lines.iter().take(LINES_MAX) {
@@ -321,6 +323,9 @@ impl Core {
             self.retire(fiber);
         }
         self.drain_into_ready(self.remote().mailbox.close());
-        debug_assert!(self.ready.len() == 0 || self.leaking(), "a worker leaves its threads behind");
+        debug_assert!(
+            self.ready.len() == 0 || self.leaking(),
+            "a worker leaves its threads behind"
+        );
     }
 }

@@ -82,7 +82,11 @@ where
 ///
 /// # Safety
 /// S1: as for [`spawn`].
-pub(crate) unsafe fn spawn_on<F, T>(shared: &Arc<Shared>, order: Order, f: F) -> io::Result<HeaderRef>
+pub(crate) unsafe fn spawn_on<F, T>(
+    shared: &Arc<Shared>,
+    order: Order,
+    f: F,
+) -> io::Result<HeaderRef>
 where
     F: FnOnce() -> T,
 {

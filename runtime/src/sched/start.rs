@@ -63,13 +63,14 @@ fn describe_overflow(report: &mut Report) {
     use std::fmt::Write;
     let green = current::green();
     // SAFETY: the running thread's header is alive.
-    let Some(thread) = (unsafe { green.as_ref() }) else { return };
+    let Some(thread) = (unsafe { green.as_ref() }) else {
+        // Only `with_stack` puts a kernel thread on a stack of ours.
+        let _ = report.write_str("a kernel thread, inside of thread::with_stack,");
+        return;
+    };
     let name = thread.name().unwrap_or("<unnamed>");
-    let _ = write!(
-        report,
-        "thread '{name}' (green thread {}, spawned at {})",
-        thread.id, thread.site
-    );
+    let _ =
+        write!(report, "thread '{name}' (green thread {}, spawned at {})", thread.id, thread.site);
 }
 
 static FORKED: AtomicBool = AtomicBool::new(false);

@@ -217,7 +217,11 @@ impl<C: Choices> Worker<C> {
     /// No stack can be had for `thread`. It is refused on the reserve, where its closure may be
     /// dropped. If closures that wait in their destructors hold the reserve, the thread goes back.
     #[cold]
-    fn refuse_start(&self, thread: NonNull<Header>, error: std::io::Error) -> Option<NonNull<Fiber>> {
+    fn refuse_start(
+        &self,
+        thread: NonNull<Header>,
+        error: std::io::Error,
+    ) -> Option<NonNull<Fiber>> {
         let core = &self.core;
         // SAFETY: as in `start`.
         let header = unsafe { thread.as_ref() };

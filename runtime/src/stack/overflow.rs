@@ -15,7 +15,7 @@ use std::io;
 use std::process;
 use std::sync::OnceLock;
 
-use super::class::{Class, GUARD_BYTES};
+use super::class::Class;
 use super::table;
 use crate::os;
 
@@ -57,30 +57,12 @@ pub(crate) struct Report {
     len: usize,
     /// Where writing stops; lower for the describer, so that the rest of the report always fits.
     end: usize,
-    bottom: usize,
     class: Class,
 }
 
 impl Report {
-    /// Returns the base of the stack that overflowed, by which a describer can check that it
-    /// speaks of the right thread.
-    pub(crate) fn stack_base(&self) -> usize {
-        self.bottom + self.class.stride_bytes()
-    }
-
-    /// Returns the lowest usable address of the stack that overflowed.
-    pub(crate) fn stack_limit(&self) -> usize {
-        self.bottom + GUARD_BYTES
-    }
-
     fn new(hit: table::GuardHit) -> Report {
-        Report {
-            text: [0; REPORT_BYTES],
-            len: 0,
-            end: DESCRIPTION_BYTES,
-            bottom: hit.bottom,
-            class: hit.class,
-        }
+        Report { text: [0; REPORT_BYTES], len: 0, end: DESCRIPTION_BYTES, class: hit.class }
     }
 
     /// Puts the whole text together.
@@ -156,7 +138,6 @@ mod tests {
             assert!(text.contains(way), "{text}");
         }
         assert!(text.ends_with("SYLVAN_STACK_SIZE\nfatal runtime error: stack overflow\n"));
-        assert_eq!(report.stack_base() - report.stack_limit(), size);
     }
 
     #[test]

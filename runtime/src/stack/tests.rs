@@ -5,6 +5,7 @@ use std::fmt::Write;
 use std::os::unix::process::ExitStatusExt;
 use std::time::Instant;
 
+use super::class::DEFAULT_STRIDE;
 use super::*;
 use crate::os::{self, child};
 

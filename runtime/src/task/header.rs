@@ -151,9 +151,7 @@ impl Header {
         let block = current::take_block().unwrap_or_else(new_block);
         let extra = match birth.name {
             None => ptr::null_mut(),
-            Some(_) => {
-                Box::into_raw(Box::new(Extra { name: birth.name, locals: Locals::new() }))
-            }
+            Some(_) => Box::into_raw(Box::new(Extra { name: birth.name, locals: Locals::new() })),
         };
         let header = Header {
             state: birth.state,

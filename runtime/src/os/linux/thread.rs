@@ -9,12 +9,6 @@
 use std::ffi::c_void;
 use std::ptr;
 
-/// Returns the kernel's number of the calling thread.
-pub(crate) fn current_tid() -> i32 {
-    // SAFETY: `gettid` has no preconditions and cannot fail.
-    unsafe { libc::gettid() }
-}
-
 /// Lets the calling thread's sleeps end at most `ns` late; the kernel's default is 50,000.
 ///
 /// Zero means the default again. The kernel cannot refuse it.
