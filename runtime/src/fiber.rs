@@ -169,12 +169,16 @@ impl Fiber {
     pub(crate) unsafe fn into_stack(this: NonNull<Fiber>) -> Stack {
         // SAFETY: initialised by `new` and not taken yet (S1).
         let fiber = unsafe { this.as_ref() };
-        // SAFETY: as above; this is the last use of the cell.
-        let coroutine = unsafe { ManuallyDrop::take(&mut *fiber.coroutine.get()) };
+        // SAFETY: as above.
+        let coroutine = unsafe { &mut *fiber.coroutine.get() };
+        // SAFETY: this is the last use of the cell.
+        let coroutine = unsafe { ManuallyDrop::take(coroutine) };
         // Not dropped: see the file's comment. It panics if the coroutine has not returned.
         coroutine.into_stack();
         // SAFETY: as above.
-        unsafe { ManuallyDrop::take(&mut *fiber.stack.get()) }
+        let stack = unsafe { &mut *fiber.stack.get() };
+        // SAFETY: as above.
+        unsafe { ManuallyDrop::take(stack) }
     }
 
     /// Bytes between the stack pointer and the limit; 0 when the pointer lies outside the stack
@@ -241,6 +245,13 @@ mod tests {
     use super::*;
     use crate::stack::Pool;
 
+    fn resume(fiber: NonNull<Fiber>, how: Resume) -> Option<Suspended> {
+        // SAFETY: the tests below keep their fibers alive.
+        let fiber = unsafe { fiber.as_ref() };
+        // SAFETY: this kernel thread made the fiber and nobody is inside.
+        unsafe { fiber.resume(how) }
+    }
+
     #[test]
     fn a_fiber_comes_back_with_its_reason_and_gives_its_stack_back() {
         fn entry(fiber: &Fiber) {
@@ -255,13 +266,9 @@ mod tests {
         let stack = pool.take(Class::DEFAULT).expect("a stack");
         let bottom = stack.bottom();
         let fiber = Fiber::new(stack, entry);
-        let resume = |how| {
-            // SAFETY: this kernel thread made the fiber and nobody is inside.
-            unsafe { fiber.as_ref().resume(how) }
-        };
-        assert_eq!(resume(Resume::Run), Some(Suspended::Waiting));
-        assert_eq!(resume(Resume::Run), Some(Suspended::Resting));
-        assert_eq!(resume(Resume::Return), None);
+        assert_eq!(resume(fiber, Resume::Run), Some(Suspended::Waiting));
+        assert_eq!(resume(fiber, Resume::Run), Some(Suspended::Resting));
+        assert_eq!(resume(fiber, Resume::Return), None);
         // SAFETY: it has returned.
         let stack = unsafe { Fiber::into_stack(fiber) };
         assert_eq!(stack.bottom(), bottom);
@@ -289,11 +296,9 @@ mod tests {
         }
         let mut pool = Pool::new();
         let fiber = Fiber::new(pool.take(Class::DEFAULT).expect("a stack"), entry);
-        // SAFETY: this kernel thread made the fiber and nobody is inside.
-        let first = unsafe { fiber.as_ref().resume(Resume::Run) };
+        let first = resume(fiber, Resume::Run);
         assert_eq!(first, Some(Suspended::Yielding));
-        // SAFETY: as above.
-        let second = unsafe { fiber.as_ref().resume(Resume::Run) };
+        let second = resume(fiber, Resume::Run);
         assert_eq!(second, None);
         // SAFETY: it has returned.
         pool.give(unsafe { Fiber::into_stack(fiber) });

@@ -36,6 +36,58 @@ struct Frame<B, RB> {
     outcome: UnsafeCell<Option<Outcome<RB>>>,
 }
 
+impl<B, RB> Frame<B, RB>
+where
+    B: FnOnce() -> RB,
+{
+    fn new(b: B) -> Frame<B, RB> {
+        Frame { closure: UnsafeCell::new(ManuallyDrop::new(b)), outcome: UnsafeCell::new(None) }
+    }
+
+    /// Offers the closure by `slot`, in the name of `owner`.
+    #[inline]
+    fn offer(&self, slot: &'static Slot, owner: *const Header) {
+        slot.job.set(std::ptr::from_ref(self).cast());
+        slot.run.set(end_frame::<B, RB>);
+        slot.owner.set(owner);
+        slot.offer();
+    }
+
+    /// Takes the closure out.
+    ///
+    /// # Safety
+    /// S1: the caller has claimed the slot, and takes it once.
+    #[inline]
+    unsafe fn take_closure(&self) -> B {
+        // SAFETY: the claim made the closure the caller's (S1).
+        let closure = unsafe { &mut *self.closure.get() };
+        // SAFETY: it was not taken before (S1).
+        unsafe { ManuallyDrop::take(closure) }
+    }
+
+    /// What the thief left.
+    ///
+    /// # Safety
+    /// S1: the slot is done.
+    unsafe fn take_outcome(&self) -> Outcome<RB> {
+        // SAFETY: the thief has finished, and its last change of the slot published the outcome.
+        let outcome = unsafe { &mut *self.outcome.get() };
+        outcome.take().expect("the thief left an outcome")
+    }
+}
+
+/// Runs `b` after `a`, or drops it if `a` was unwound.
+#[inline]
+fn run_here<RA, RB>(first: Outcome<RA>, b: impl FnOnce() -> RB) -> (RA, RB) {
+    match first {
+        Ok(first) => (first, b()),
+        Err(payload) => {
+            packet::drop_quietly(b);
+            resume_unwind(payload)
+        }
+    }
+}
+
 /// Runs both closures, `b` perhaps on another worker of the same runtime.
 // SUSPENDS
 pub(crate) fn on_worker<A, B, RA, RB>(
@@ -87,36 +139,22 @@ where
     B: FnOnce() -> RB + Send,
     RB: Send,
 {
-    let frame = Frame::<B, RB> {
-        closure: UnsafeCell::new(ManuallyDrop::new(b)),
-        outcome: UnsafeCell::new(None),
-    };
+    let frame = Frame::new(b);
     let slot = core.slots.take();
-    slot.job.set(std::ptr::from_ref(&frame).cast());
-    slot.run.set(end_frame::<B, RB>);
-    slot.owner.set(current::green());
-    slot.offer();
+    frame.offer(slot, current::green());
     core.offer(Job::arm(slot));
 
     let first = catch_unwind(AssertUnwindSafe(a));
 
     // `a` may have waited, but a green thread comes back to the worker that it left.
     if take_back(core, slot) {
-        // SAFETY: the claim gave the closure back to us, and it was not run.
-        let b = unsafe { ManuallyDrop::take(&mut *frame.closure.get()) };
-        return match first {
-            Ok(first) => (first, b()),
-            Err(payload) => {
-                packet::drop_quietly(b);
-                resume_unwind(payload)
-            }
-        };
+        // SAFETY: S1: the claim is ours.
+        return run_here(first, unsafe { frame.take_closure() });
     }
     await_thief(slot, site);
     core.slots.give(slot);
-    // SAFETY: the thief has finished, and its last change of the slot published the outcome.
-    let second = unsafe { &mut *frame.outcome.get() }.take().expect("the thief left an outcome");
-    both(first, second)
+    // SAFETY: S1: just awaited.
+    both(first, unsafe { frame.take_outcome() })
 }
 
 /// Takes `b` back, if no thief has it. Looks at the deque's young end only: whatever lies above
@@ -178,8 +216,8 @@ where
 {
     // SAFETY: the frame outlives the claim (S1).
     let frame = unsafe { &*job.cast::<Frame<B, RB>>() };
-    // SAFETY: the claim made the closure ours.
-    let closure = unsafe { ManuallyDrop::take(&mut *frame.closure.get()) };
+    // SAFETY: S1: the claim is the caller's.
+    let closure = unsafe { frame.take_closure() };
     let outcome = if cancelled {
         packet::drop_quietly(closure);
         Err(Cancelled::payload())
@@ -257,38 +295,24 @@ where
     B: FnOnce() -> RB + Send,
     RB: Send,
 {
-    let frame = Frame::<B, RB> {
-        closure: UnsafeCell::new(ManuallyDrop::new(b)),
-        outcome: UnsafeCell::new(None),
-    };
+    let frame = Frame::new(b);
     let me = current::me();
     // Outside a worker there is no cache; a tombstone goes to the cache of whoever finds it.
     let slot: &'static Slot = Box::leak(Box::new(Slot::new()));
-    slot.job.set(std::ptr::from_ref(&frame).cast());
-    slot.run.set(end_frame::<B, RB>);
-    slot.owner.set(&*me);
-    slot.offer();
+    frame.offer(slot, &*me);
     shared.inject(Job::arm(slot));
 
     let first = catch_unwind(AssertUnwindSafe(a));
 
     if slot.claim_by_owner() == Claim::Won {
-        // SAFETY: the claim gave the closure back to us, and it was not run.
-        let b = unsafe { ManuallyDrop::take(&mut *frame.closure.get()) };
-        return match first {
-            Ok(first) => (first, b()),
-            Err(payload) => {
-                packet::drop_quietly(b);
-                resume_unwind(payload)
-            }
-        };
+        // SAFETY: S1: the claim is ours.
+        return run_here(first, unsafe { frame.take_closure() });
     }
     await_thief(slot, site);
     // SAFETY: done, so the thief has left it, and the entry was taken out: we alone know it.
     drop(unsafe { Box::from_raw(std::ptr::from_ref(slot).cast_mut()) });
-    // SAFETY: as in `on_this_stack`.
-    let second = unsafe { &mut *frame.outcome.get() }.take().expect("the thief left an outcome");
-    both(first, second)
+    // SAFETY: S1: as above.
+    both(first, unsafe { frame.take_outcome() })
 }
 
 /// Both values, or the first payload.

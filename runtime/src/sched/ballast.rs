@@ -42,8 +42,10 @@ pub(crate) fn swap_out() -> Swapped {
     let mut count = 0;
     while std::thread::panicking() {
         let ballast = take();
-        // SAFETY: it is suspended, and ours by the take.
-        let ended = unsafe { ballast.0.as_ref().resume(Resume::Run) };
+        // SAFETY: it is suspended, so alive.
+        let fiber = unsafe { ballast.0.as_ref() };
+        // SAFETY: S1: ours by the take; see the file's comment for why it need not be at home.
+        let ended = unsafe { fiber.resume(Resume::Run) };
         if ended.is_some() {
             crate::os::abort_with("a ballast fiber did not end");
         }
@@ -91,8 +93,10 @@ fn rise() -> Risen {
         ),
     };
     let fiber = Fiber::new(stack, unwind_and_suspend);
-    // SAFETY: just made, nobody is inside.
-    let left = unsafe { fiber.as_ref().resume(Resume::Run) };
+    // SAFETY: just made.
+    let risen = unsafe { fiber.as_ref() };
+    // SAFETY: S1: nobody is inside.
+    let left = unsafe { risen.resume(Resume::Run) };
     if left != Some(Suspended::Resting) {
         crate::os::abort_with("a ballast fiber did not rise");
     }

@@ -227,8 +227,7 @@ fn wait_green(pending: &Pending, reason: Reason, deadline: Option<Instant>) -> C
 fn wait_kernel(pending: &Pending, deadline: Option<Instant>) -> Cause {
     let me: &Header = &pending.me;
     if me.state.commit_wait() == Commit::Waiting {
-        loop {
-            let (word, Some(waiting)) = me.state.futex() else { break };
+        while let (word, Some(waiting)) = me.state.futex() {
             let left = deadline.map(|at| at.saturating_duration_since(clock::now()));
             if left.is_some_and(|left| left.is_zero()) {
                 // Whether the deadline or a wake has ended the wait, the word says so; the duty

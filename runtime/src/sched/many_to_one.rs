@@ -82,9 +82,9 @@ impl ManyToOne {
     fn claim(&self, shared: &Arc<Shared>) -> bool {
         let me = current::kernel_id().get();
         // ORDERING: AcqRel; Acquire sees the deque.
-        match self.owner.compare_exchange(0, me, Ordering::AcqRel, Ordering::Acquire) {
-            Err(owner) => return owner == me,
-            Ok(_) => (),
+        if let Err(owner) = self.owner.compare_exchange(0, me, Ordering::AcqRel, Ordering::Acquire)
+        {
+            return owner == me;
         }
         // SAFETY: the owner's, and that is we.
         let deque = unsafe { &mut *self.deque.get() }.take().expect("provided at the start");

@@ -121,7 +121,7 @@ impl<C: Choices> Worker<C> {
         if countdown == 0 {
             core.look_at_timers();
         }
-        if turn % LOOK_ROUND_TURNS == 0
+        if turn.is_multiple_of(LOOK_ROUND_TURNS)
             && let Some(next) = self.look_round()
         {
             return Some(next);
