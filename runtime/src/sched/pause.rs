@@ -57,7 +57,7 @@ impl<C: Choices> Worker<C> {
         }
         if core.tidy_up() {
             if searching {
-                core.shared.idle.end_search();
+                core.give_up_search();
             }
             return true;
         }
@@ -70,7 +70,7 @@ impl<C: Choices> Worker<C> {
             let found = self.search();
             if found || core.has_own_work() || core.shared.phase() != Phase::Running {
                 if !found {
-                    core.shared.idle.end_search();
+                    core.give_up_search();
                 }
                 return true;
             }
@@ -97,7 +97,7 @@ impl<C: Choices> Worker<C> {
                 std::hint::spin_loop();
             }
             if core.has_own_work() {
-                core.shared.idle.end_search();
+                core.give_up_search();
                 return true;
             }
             if clock::now_ns() - begun > core.shared.wake_cost_ns() {
@@ -130,7 +130,7 @@ impl<C: Choices> Worker<C> {
         let idle = &core.shared.idle;
         if !mailbox.announce_sleep() {
             if searching {
-                idle.end_search();
+                core.give_up_search();
             }
             return Role::Own;
         }
@@ -147,11 +147,7 @@ impl<C: Choices> Worker<C> {
         core.note_wake_cost();
         core.look_at_timers();
         if sleep == Sleep::Sentinel && role == Role::Own {
-            // Step 6: the post is vacant. Pushes from now on see that; those before may not have
-            // been seen by this worker yet, which the barrier mends.
-            if !os::heavy_barrier() || core.sees_work() {
-                core.shared.pick_searcher();
-            }
+            core.hand_over();
         }
         role
     }
@@ -212,6 +208,21 @@ impl Core {
             }
         }
         Some(job)
+    }
+
+    /// Ends a search that found nothing, by a worker that goes on with work of its own.
+    fn give_up_search(&self) {
+        self.shared.idle.end_search();
+        self.hand_over();
+    }
+
+    /// Step 6: a sentinel or a searcher goes on with work of its own, so its promise to look is
+    /// void. Pushes from now on see that, and pick; those before may have relied on the promise
+    /// and may not have been seen here yet, which the barrier mends.
+    fn hand_over(&self) {
+        if self.shared.idle.must_pick() && (!os::heavy_barrier() || self.sees_work()) {
+            self.shared.pick_searcher();
+        }
     }
 
     /// Whether a deque of another worker or the injector holds work.
