@@ -1,4 +1,69 @@
-//! Green threads for Rust.
+//! Green threads for Rust: plain blocking code with the names of `std::thread`, a hundred thousand
+//! threads of it on a few kernel threads, and a choice of how they lie on kernel threads that the
+//! program need not know.
+//!
+//! ```
+//! use sylvan::{go, join, thread};
+//!
+//! #[sylvan::main]
+//! fn main() {
+//!     let threads: Vec<_> = (1..=1000)
+//!         .map(|number: u64| {
+//!             go!(move || {
+//!                 thread::sleep(std::time::Duration::from_millis(10));
+//!                 number
+//!             })
+//!         })
+//!         .collect();
+//!     let numbers: Vec<u64> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
+//!
+//!     let (left, right) = numbers.split_at(500);
+//!     let (left, right) = join(|| left.iter().sum::<u64>(), || right.iter().sum::<u64>());
+//!     assert_eq!(left + right, 500_500);
+//! }
+//! ```
+//!
+//! A program begins with [`main`](macro@main), [`run`] or a [`Runtime`] of its own; on a kernel
+//! thread that no runtime knows, [`thread::spawn`] starts a default one. Threads are made by
+//! [`go!`], [`thread::spawn`], [`thread::scope`](fn@thread::scope) and [`join`](fn@join), and all
+//! calls here also work on kernel threads.
+//!
+//! # Mappings
+//!
+//! | | 1:1 | N:1 | M:N |
+//! |---|---|---|---|
+//! | spawn | kernel thread | closure on the caller's own queue | closure on a stealable deque |
+//! | a blocking system call stops | itself | everybody | the threads of that worker |
+//! | parallel | yes | no | yes |
+//! | [`thread::spawn_local`] | error that says why | yes | yes, on the current worker |
+//! | memory when idle | kernel stack + user stack | one page | one page |
+//!
+//! [`Builder::mapping`] chooses one, or the variable `SYLVAN_MAPPING` (`1:1`, `n:1`, `m:n`) for a
+//! program that does not. `SYLVAN_WORKERS` and `SYLVAN_STACK_SIZE` go with it; see [`Builder`].
+//! M:N is the default.
+//!
+//! # What a program may rely on
+//!
+//! - A thread that has started stays on its kernel thread. It may keep an `Rc`, a lock guard, or
+//!   what a `LocalKey` lends, over a wait.
+//! - Exactly the calls whose documentation has a section "Blocking" may switch to another thread,
+//!   and exactly those may be ended by a cancellation.
+//! - A thread that can run gets its turn, whatever the others do, as long as they reach such calls.
+//!   Nothing is preempted.
+//! - What has not started behind a worker that is stuck in user code runs elsewhere within 20 ms, if
+//!   another worker is free. With one worker nobody is: `spawn` and then a blocking call of std's
+//!   that waits for that thread hangs.
+//!
+//! # What safe code must not do
+//!
+//! Wait inside a closure or guard of a crate that keeps *a raw pointer into a stack frame* in a
+//! `std::thread_local!`, such as `scoped-tls` 1.x. The threads of one worker share these variables
+//! and interleave, and the pointer is then read when its frame has gone. [`thread::spawn`] says
+//! more, and the README lists crates. For variables of your own take [`thread_local!`].
+//!
+//! # Features
+//!
+//! `macros`, on by default: [`main`](macro@main), [`test`](macro@test), [`go!`], [`join!`].
 
 mod clock;
 mod embed;
