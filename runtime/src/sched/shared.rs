@@ -16,6 +16,7 @@ use crossbeam_utils::CachePadded;
 
 use crate::clock;
 use crate::sched::config::{Config, Mapping};
+use crate::sched::door;
 use crate::sched::idle::Idle;
 use crate::sched::job::Job;
 use crate::sched::many_to_one::ManyToOne;
@@ -59,6 +60,26 @@ impl Phase {
 pub(crate) struct Hooks {
     pub(crate) on_worker_start: Option<Arc<dyn Fn() + Send + Sync>>,
     pub(crate) on_worker_stop: Option<Arc<dyn Fn() + Send + Sync>>,
+}
+
+impl Hooks {
+    pub(crate) fn worker_starts(&self) {
+        call_hook(self.on_worker_start.as_deref());
+    }
+
+    pub(crate) fn worker_stops(&self) {
+        call_hook(self.on_worker_stop.as_deref());
+    }
+}
+
+/// A hook that panics has been reported by the panic hook; the worker goes on.
+fn call_hook(hook: Option<&(dyn Fn() + Send + Sync)>) {
+    if let Some(hook) = hook {
+        let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(hook));
+        if let Err(payload) = caught {
+            crate::task::packet::drop_quietly(payload);
+        }
+    }
 }
 
 /// See the file's comment.
@@ -188,6 +209,10 @@ impl Shared {
         }
         if self.advance(Phase::Closed, Phase::Ended) {
             self.nudge_all();
+            let waiter = self.crew().waiter.take();
+            if let Some((waiter, sequence)) = waiter {
+                door::wake(&waiter, sequence);
+            }
         }
         self.phase() >= Phase::Ended
     }

@@ -92,8 +92,13 @@ fn wait_until(
 fn many_to_many(shared: &Arc<Shared>) {
     let settled = || shared.crew().is_settled();
     let announce = |waiter| shared.crew().waiter = waiter;
-    wait_until(shared.shutdown_timeout(), settled, announce);
-    if !settled() {
+    let over = || settled() || shared.phase() == Phase::Ended;
+    wait_until(shared.shutdown_timeout(), over, announce);
+    if shared.phase() == Phase::Ended {
+        // No thread is left. What the workers still do, giving memory back and calling hooks, has
+        // no deadline.
+        wait_until(Duration::MAX, settled, announce);
+    } else if !settled() {
         print_report(shared, &ask_crew(shared));
         stop_waiting(shared);
         shared.nudge_all();
@@ -158,9 +163,7 @@ pub(crate) fn by_owner(shared: &Arc<Shared>, leftover: Leftover) {
     // SAFETY: S1: as above; the loop has returned.
     if let Some(worker) = unsafe { shared.many_to_one.take_worker() } {
         worker.core.put_away();
-        if let Some(hook) = &shared.hooks.on_worker_stop {
-            hook();
-        }
+        shared.hooks.worker_stops();
     }
 }
 
@@ -273,6 +276,10 @@ fn abandon(core: &Core, thread: &Header) -> bool {
 
 /// Prints a report in one piece.
 fn print_report(shared: &Shared, lines: &[String]) {
+    // All threads have ended, and merely their workers have not gone yet.
+    if lines.is_empty() {
+        return;
+    }
     let mut text = format!(
         "sylvan: the runtime '{}' was shut down, and after {:?} not all of its threads had ended; \
          they are leaked:\n",
