@@ -309,7 +309,9 @@ impl<C: Choices> Worker<C> {
             Some(Next::Fresh(thread)) => {
                 // SAFETY: an unstarted thread lives until it has run.
                 let class = unsafe { thread.as_ref() }.class;
-                if class == core.shared.class && fiber.class() == class {
+                // Where the reserve is missing, this fiber is it: a thread that waited on it would
+                // keep it, and no further thread could be refused before somebody ends.
+                if class == core.shared.class && fiber.class() == class && core.has_reserve() {
                     return Some(thread);
                 }
                 core.handoff.set(Some(Next::Fresh(thread)));

@@ -483,6 +483,12 @@ impl Core {
         self.reserve.take()
     }
 
+    /// Whether the reserve is here, as it is but while threads are refused.
+    #[inline]
+    pub(crate) fn has_reserve(&self) -> bool {
+        self.reserve.get().is_some()
+    }
+
     /// A resting fiber of the default class, if there is one.
     pub(crate) fn take_resting(&self) -> Option<NonNull<Fiber>> {
         self.resting().pop()
