@@ -28,11 +28,17 @@ pub(crate) fn get() -> io::Result<Arc<Shared>> {
     let shared = start::start(config, Hooks::default(), true)?;
     if mapping == Mapping::ManyToOne {
         let background = shared.clone();
+        let (owned, known) = std::sync::mpsc::channel();
         std::thread::Builder::new().name(format!("{}-0", shared.config.name)).spawn(move || {
+            // Before the caller has the runtime: it might run it itself, in a join.
+            background.many_to_one.claim(&background);
+            drop(owned);
             if let Err(error) = many_to_one::run_until(&background, std::ptr::null()) {
                 crate::os::abort_with(&format!("the default runtime cannot be run: {error}"));
             }
         })?;
+        // Nothing is sent: the answer is that the sender is gone.
+        let _: Result<(), _> = known.recv();
     }
     *default = Some(shared.clone());
     Ok(shared)

@@ -172,6 +172,11 @@ fn deliver_if_cancelled(me: &Header) {
         cancel(me);
     }
     if me.state.is_cancelled() {
+        // A thread that catches each delivery and goes on comes here again and again; without a
+        // turn for the others it would keep its worker from them, and from its orders.
+        if let Some(core) = Core::current().filter(|_| me.kind == Kind::Green) {
+            core.suspend_yielding(me);
+        }
         deliver();
     }
 }

@@ -96,7 +96,7 @@ fn main(
     let prepared = worker.prepare();
     let refused = prepared.is_err();
     if !refused {
-        call_hook(shared.hooks.on_worker_start.as_deref());
+        shared.hooks.worker_starts();
     }
     let _ = ready.send(prepared);
     drop(ready);
@@ -107,23 +107,13 @@ fn main(
         pin(shared, index);
     }
     if !refused {
-        call_hook(shared.hooks.on_worker_stop.as_deref());
+        shared.hooks.worker_stops();
     }
     core.put_away();
     current::set_worker(ptr::null(), ptr::null());
     drop(worker);
     drop(stack);
     leave(shared, index);
-}
-
-/// A hook that panics has been reported by the panic hook; the worker goes on.
-fn call_hook(hook: Option<&(dyn Fn() + Send + Sync)>) {
-    if let Some(hook) = hook {
-        let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(hook));
-        if let Err(payload) = caught {
-            crate::task::packet::drop_quietly(payload);
-        }
-    }
 }
 
 /// Stays for ever, with everything that leaked threads may refer to.

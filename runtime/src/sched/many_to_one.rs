@@ -79,7 +79,7 @@ impl ManyToOne {
     }
 
     /// Makes the current kernel thread the owner, if there is none.
-    fn claim(&self, shared: &Arc<Shared>) -> bool {
+    pub(crate) fn claim(&self, shared: &Arc<Shared>) -> bool {
         let me = current::kernel_id().get();
         // ORDERING: AcqRel; Acquire sees the deque.
         if let Err(owner) = self.owner.compare_exchange(0, me, Ordering::AcqRel, Ordering::Acquire)
@@ -93,9 +93,7 @@ impl ManyToOne {
         unsafe {
             *self.worker.get() = Some(Box::new(Worker { core, choices: Production::default() }))
         };
-        if let Some(hook) = &shared.hooks.on_worker_start {
-            hook();
-        }
+        shared.hooks.worker_starts();
         true
     }
 

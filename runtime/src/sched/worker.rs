@@ -298,6 +298,19 @@ impl Core {
         }
         self.registry.set(thread);
         self.count_homed(self.homed.get() + 1);
+        self.register_parent_in_place(thread);
+    }
+
+    /// A child that waits in place keeps its parent waiting, which no door has seen. A shutdown
+    /// must find the parent all the same: to cancel it, and to report and leak it with the child.
+    fn register_parent_in_place(&self, child: &Header) {
+        // SAFETY: a scope outlives its children.
+        if let Some(scope) = unsafe { child.scope.get().as_ref() } {
+            let parent = scope.parent();
+            if parent.kind == Kind::Green && ptr::eq(parent.fiber.get(), self.fiber.get()) {
+                self.register(parent);
+            }
+        }
     }
 
     /// The opposite of [`Core::register`], at the thread's end.
