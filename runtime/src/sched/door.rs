@@ -161,10 +161,12 @@ pub(crate) fn is_cancelled() -> bool {
 }
 
 /// Whether a cancellation of `me` may unwind from here.
+#[inline(always)]
 fn deliverable(me: &Header) -> bool {
     cfg!(panic = "unwind") && me.shield.get() == 0 && !std::thread::panicking()
 }
 
+#[inline(always)]
 fn deliver_if_cancelled(me: &Header) {
     enter_family(me);
     let shutting_down = Core::current().is_some_and(|core| core.cancels_all(me));
@@ -182,14 +184,21 @@ fn deliver_if_cancelled(me: &Header) {
 }
 
 /// Makes a scope's child findable for cancellations from above, once.
-#[inline]
+#[inline(always)]
 fn enter_family(me: &Header) {
+    if me.scope.get().is_null() {
+        return;
+    }
     // ORDERING: Relaxed; a thread that was entered stays so, and this is the thread itself.
-    let linked = me.linked.load(std::sync::atomic::Ordering::Relaxed);
-    if !me.scope.get().is_null() && !linked {
-        for late in family::enter_lists(me) {
-            cancel(&late);
-        }
+    if !me.linked.load(std::sync::atomic::Ordering::Relaxed) {
+        enter_family_first(me);
+    }
+}
+
+#[cold]
+fn enter_family_first(me: &Header) {
+    for late in family::enter_lists(me) {
+        cancel(&late);
     }
 }
 

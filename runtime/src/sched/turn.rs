@@ -157,14 +157,17 @@ impl<C: Choices> Worker<C> {
     fn take_unstarted(&self, source: Source) -> Option<Next> {
         let core = &self.core;
         loop {
+            // Asked first, for a pop costs a full fence even where there is nothing to pop.
+            if core.deque.is_empty() {
+                core.allowance.set(ALLOWANCE_TURNS);
+                return None;
+            }
             let job = match source {
                 Source::Old => core.steal_from_self(),
                 _ => core.deque.pop(),
             };
-            let Some(job) = job else {
-                core.allowance.set(ALLOWANCE_TURNS);
-                return None;
-            };
+            // A thief was faster; the next look finds that out.
+            let Some(job) = job else { continue };
             if let Some(thread) = core.accept(job) {
                 return Some(Next::Fresh(thread));
             }
