@@ -11,6 +11,7 @@
 
 use std::cell::{Cell, UnsafeCell};
 use std::io;
+use std::num::NonZeroU64;
 use std::ptr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -29,6 +30,8 @@ use crate::task::{Header, current};
 pub(crate) struct ManyToOne {
     /// The number of the owner's header; 0 while nobody owns it.
     owner: AtomicU64,
+    /// The number of the kernel thread that built the runtime.
+    builder: NonZeroU64,
     /// The owner's alone.
     deque: UnsafeCell<Option<Deque<Job>>>,
     worker: UnsafeCell<Option<Box<Worker<Production>>>>,
@@ -51,6 +54,7 @@ impl ManyToOne {
     pub(crate) fn new() -> ManyToOne {
         ManyToOne {
             owner: AtomicU64::new(0),
+            builder: current::kernel_id(),
             deque: UnsafeCell::new(None),
             worker: UnsafeCell::new(None),
             watched: Cell::new(false),
@@ -70,6 +74,12 @@ impl ManyToOne {
     pub(crate) fn is_owner(&self) -> bool {
         // ORDERING: Acquire; pairs with `claim`.
         self.owner.load(Ordering::Acquire) == current::kernel_id().get()
+    }
+
+    /// Whether the current kernel thread may run the runtime because it waits for one of its
+    /// threads: as its owner, or as its builder as long as there is no owner.
+    pub(crate) fn is_run_by_joins_here(&self) -> bool {
+        self.is_owner() || self.is_unowned() && self.builder == current::kernel_id()
     }
 
     /// Whether nobody owns it yet.

@@ -86,6 +86,7 @@ impl<T> JoinInner<T> {
         if let Some(shared) = &self.runtime
             && shared.config.mapping == Mapping::ManyToOne
             && current::worker().is_null()
+            && shared.many_to_one.is_run_by_joins_here()
             && many_to_one::obstacle(shared).is_none()
         {
             // Nobody else would run it: the join counts as a run.
