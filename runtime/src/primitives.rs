@@ -14,3 +14,49 @@ pub(crate) use std::cell::Cell;
 pub(crate) use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, fence};
 
 pub(crate) use std::sync::atomic::Ordering;
+
+/// Checks a model in every order of its threads' steps with at most three preemptions, which is
+/// where nearly all known bugs of such code show (Musuvathi and Qadeer 2007), and with every value
+/// that a weakly ordered machine may read. Without the bound some models take hours.
+#[cfg(all(loom, test))]
+pub(crate) fn check(model: impl Fn() + Sync + Send + 'static) {
+    check_within(3, model);
+}
+
+/// The same with another bound; `LOOM_MAX_PREEMPTIONS` overrules both.
+#[cfg(all(loom, test))]
+pub(crate) fn check_within(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = builder.preemption_bound.or(Some(preemptions));
+    builder.check(model);
+}
+
+/// What stands for a scheduler in a model: a thread that waits goes on when it was scheduled, and
+/// stays away for ever, which loom reports, when it was not.
+#[cfg(all(loom, test))]
+pub(crate) struct Bell {
+    /// Loom's own may also wake for nothing, so the rings are counted.
+    notify: loom::sync::Notify,
+    rings: std::sync::atomic::AtomicUsize,
+}
+
+#[cfg(all(loom, test))]
+impl Bell {
+    pub(crate) fn new() -> Bell {
+        Bell { notify: loom::sync::Notify::new(), rings: std::sync::atomic::AtomicUsize::new(0) }
+    }
+
+    pub(crate) fn ring(&self) {
+        // ORDERING: SeqCst; loom runs one thread at a time and does not see this counter.
+        self.rings.fetch_add(1, Ordering::SeqCst);
+        self.notify.notify();
+    }
+
+    pub(crate) fn wait(&self) {
+        // ORDERING: SeqCst; as above.
+        while self.rings.load(Ordering::SeqCst) == 0 {
+            self.notify.wait();
+        }
+        self.rings.fetch_sub(1, Ordering::SeqCst);
+    }
+}

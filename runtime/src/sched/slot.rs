@@ -22,10 +22,12 @@
 //! The thief touches the frame of `join` only between its claim and `finish`; `finish` reads what
 //! it needs for the wake before its last change of the word.
 
-use std::cell::Cell;
+#[cfg(all(loom, test))]
+mod models;
+
 use std::ptr;
 
-use crate::primitives::{AtomicU64, AtomicUsize, Ordering};
+use crate::primitives::{AtomicU64, AtomicUsize, Cell, Ordering};
 use crate::task::{Header, Sequence};
 
 const FREE: usize = 0;
@@ -115,12 +117,7 @@ impl Slot {
     pub(crate) fn claim_by_owner(&self) -> Claim {
         // ORDERING: Acquire; pairs with `finish`, should the job be done already. Release is not
         // needed: the owner's cells are its own.
-        match self.word.compare_exchange(
-            OFFERED,
-            TOMBSTONE,
-            Ordering::Acquire,
-            Ordering::Acquire,
-        ) {
+        match self.word.compare_exchange(OFFERED, TOMBSTONE, Ordering::Acquire, Ordering::Acquire) {
             Ok(_) => Claim::Won,
             Err(_) => Claim::Lost,
         }
@@ -175,7 +172,6 @@ impl Slot {
             }
         }
     }
-
 }
 
 /// Slots in reserve, one cache per worker. Like header blocks, they may be freed on another

@@ -19,6 +19,9 @@
 //! down. A child leaves the list before it leaves the counter, so everybody in a list is alive,
 //! and so is its parent's frame.
 
+#[cfg(all(loom, test))]
+mod models;
+
 use std::cell::Cell;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering as StdOrdering};
@@ -160,12 +163,8 @@ impl ScopeData {
             };
             // ORDERING: Release publishes all that the child did; pairs with `is_empty`,
             // `announce_wait` and `retract_wait`.
-            match word.compare_exchange_weak(
-                seen,
-                seen - ONE,
-                Ordering::Release,
-                Ordering::Acquire,
-            ) {
+            match word.compare_exchange_weak(seen, seen - ONE, Ordering::Release, Ordering::Acquire)
+            {
                 Ok(_) => return parent,
                 Err(now) => seen = now,
             }

@@ -27,9 +27,12 @@
 //! The mailbox outlives its worker for as long as a header refers to it. The last act of a worker
 //! is to close it: wakes that come later are dropped.
 
+#[cfg(all(loom, test))]
+mod models;
+
 use std::ptr::{self, NonNull};
 
-use crate::primitives::{AtomicPtr, Ordering};
+use crate::primitives::{AtomicBool, AtomicPtr, Ordering, fence};
 use crate::task::header::Header;
 
 /// The word's values that are no list. Dangling on purpose; never dereferenced.
@@ -60,7 +63,10 @@ pub(crate) struct Mailbox {
     /// Orders for the worker itself; rare, so behind a lock. Only ever held for a push or a take.
     messages: std::sync::Mutex<Vec<Message>>,
     /// Whether there are any; what a busy worker looks at.
-    has_messages: std::sync::atomic::AtomicBool,
+    has_messages: AtomicBool,
+    /// What stands for the futex in a model.
+    #[cfg(loom)]
+    doorbell: loom::sync::Notify,
 }
 
 /// A worker's answer to [`Message::Describe`].
@@ -81,7 +87,13 @@ pub(crate) enum Message {
 
 impl Mailbox {
     pub(crate) fn new() -> Mailbox {
-        Mailbox { head: AtomicPtr::new(EMPTY), messages: std::sync::Mutex::new(Vec::new()), has_messages: std::sync::atomic::AtomicBool::new(false) }
+        Mailbox {
+            head: AtomicPtr::new(EMPTY),
+            messages: std::sync::Mutex::new(Vec::new()),
+            has_messages: AtomicBool::new(false),
+            #[cfg(loom)]
+            doorbell: loom::sync::Notify::new(),
+        }
     }
 
     /// Hands `header` to the owner.
@@ -131,21 +143,7 @@ impl Mailbox {
             return ptr::null_mut();
         }
         // ORDERING: Acquire; pairs with the Release of `push` and `nudge`.
-        let mut head = self.head.swap(EMPTY, Ordering::Acquire);
-        if !is_list(head) {
-            return ptr::null_mut();
-        }
-        let mut oldest = ptr::null_mut();
-        while !head.is_null() {
-            // SAFETY: S1 of `push`: alive, and its link is ours now.
-            let link = unsafe { &(*head).next };
-            // ORDERING: Relaxed twice; the swap above has synchronised.
-            let next = link.load(Ordering::Relaxed);
-            link.store(oldest, Ordering::Relaxed);
-            oldest = head;
-            head = next;
-        }
-        oldest
+        oldest_first(self.head.swap(EMPTY, Ordering::Acquire))
     }
 
     /// Whether a drain would find nothing. A hint.
@@ -174,13 +172,11 @@ impl Mailbox {
         let _ = self.head.compare_exchange(SLEEPING, EMPTY, Ordering::Relaxed, Ordering::Relaxed);
     }
 
-    /// Drops everything that comes from now on. Gives what was left, like `drain`.
+    /// Drops everything that comes from now on. Gives what was left, like `drain`: one swap does
+    /// both, so a push is either given here or told that it came too late.
     pub(crate) fn close(&self) -> *mut Header {
-        let left = self.drain();
-        // Between the two a push may land; it stays unseen, like one that came after.
-        // ORDERING: AcqRel; the last act on this word.
-        self.head.swap(CLOSED, Ordering::AcqRel);
-        left
+        // ORDERING: Acquire; as in `drain`. Pushers that see CLOSED read nothing of the worker's.
+        oldest_first(self.head.swap(CLOSED, Ordering::Acquire))
     }
 
     /// Leaves an order for the owner. The caller wakes it by `nudge`.
@@ -189,6 +185,10 @@ impl Mailbox {
         messages.push(message);
         // ORDERING: Relaxed; the lock orders it for the owner's take.
         self.has_messages.store(true, Ordering::Relaxed);
+        // ORDERING: SeqCst; pairs with the fence that the owner passes between `announce_sleep`
+        // and its last `has_messages`. A nudge that finds the owner awake writes nothing, so
+        // without the two fences both sides could miss each other's word.
+        fence(Ordering::SeqCst);
     }
 
     /// Whether an order has come. A hint, but never stale after a wake.
@@ -204,6 +204,24 @@ impl Mailbox {
         self.has_messages.store(false, Ordering::Relaxed);
         std::mem::take(&mut *messages)
     }
+}
+
+/// Turns a list that a swap has taken round; null for a word that is no list.
+fn oldest_first(mut head: *mut Header) -> *mut Header {
+    if !is_list(head) {
+        return ptr::null_mut();
+    }
+    let mut oldest = ptr::null_mut();
+    while !head.is_null() {
+        // SAFETY: S1 of `push`: alive, and its link belongs to whoever has taken the list.
+        let link = unsafe { &(*head).next };
+        // ORDERING: Relaxed twice; the swap has synchronised.
+        let next = link.load(Ordering::Relaxed);
+        link.store(oldest, Ordering::Relaxed);
+        oldest = head;
+        head = next;
+    }
+    oldest
 }
 
 #[cfg(not(loom))]
@@ -227,5 +245,21 @@ impl Mailbox {
     /// Ends the owner's sleep; for whoever took SLEEPING away.
     pub(crate) fn wake_owner(&self) {
         crate::os::futex_wake(self.futex(), 1);
+    }
+}
+
+/// The futex of a model: like the real one it compares, sleeps, and may return early.
+#[cfg(loom)]
+impl Mailbox {
+    pub(crate) fn sleep(&self, timeout: Option<std::time::Duration>) {
+        if timeout.is_some() {
+            loom::thread::yield_now();
+        } else if self.is_sleeping() {
+            self.doorbell.wait();
+        }
+    }
+
+    pub(crate) fn wake_owner(&self) {
+        self.doorbell.notify();
     }
 }

@@ -197,7 +197,8 @@ impl State {
             let over = word & IN_WAIT == 0
                 || word & PERMIT != 0 && word & ACCEPTS_PERMIT != 0
                 || word & CANCEL != 0 && word & ACCEPTS_CANCEL != 0;
-            let next = if over { (word & !LIFE & !IN_WAIT) | READY } else { (word & !LIFE) | WAITING };
+            let next =
+                if over { (word & !LIFE & !IN_WAIT) | READY } else { (word & !LIFE) | WAITING };
             // ORDERING: Release publishes the saved stack and the fiber link to whoever schedules
             // the thread next; Acquire sees what an early wake published. Pairs with `wake`,
             // `unpark`, `cancel`, `time_out`.
@@ -213,7 +214,11 @@ impl State {
     /// that the waker can pass its wake on.
     pub(crate) fn wake(&self, sequence: Sequence) -> Duty {
         self.end_wait(|word| {
-            if word & IN_WAIT != 0 && word >> SEQUENCE_SHIFT == sequence.0 { Some(WOKEN) } else { None }
+            if word & IN_WAIT != 0 && word >> SEQUENCE_SHIFT == sequence.0 {
+                Some(WOKEN)
+            } else {
+                None
+            }
         })
     }
 

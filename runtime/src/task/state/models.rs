@@ -2,9 +2,9 @@
 //! ordered machine may show.
 //!
 //! A model's thread stands for a green thread and the worker under it: it begins a wait, commits
-//! it, and goes on only when the party with the duty to schedule it says so. That word is a
-//! relaxed flag, so only the state word itself can order what the parties tell each other: a
-//! missing Release or Acquire shows as a race on a tracked cell.
+//! it, and goes on only when the party with the duty to schedule it says so, for ever if nobody
+//! does. What the parties tell each other lies in tracked cells, so a missing Release or Acquire
+//! shows as a race.
 //!
 //! Run them by `RUSTFLAGS="--cfg loom" cargo test -p sylvan --lib --release models`.
 
@@ -13,6 +13,7 @@ use loom::sync::Arc;
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread;
 
+use crate::primitives::{Bell, check, check_within};
 use super::{Accepts, AtEnd, Cause, Commit, Duty, Sequence, State};
 
 const NOTHING: Accepts = Accepts { permit: false, cancel: false };
@@ -22,8 +23,8 @@ const CANCEL: Accepts = Accepts { permit: false, cancel: true };
 /// A waiting thread as its wakers see it.
 struct Waiter {
     state: State,
-    /// How often the thread was scheduled.
-    scheduled: AtomicUsize,
+    /// Rings when the thread is scheduled.
+    scheduled: Bell,
     /// What the thread left on its stack; belongs to whoever schedules it.
     stack: UnsafeCell<u32>,
     /// What the waker wants to tell.
@@ -34,7 +35,7 @@ impl Waiter {
     fn new() -> Arc<Waiter> {
         Arc::new(Waiter {
             state: State::running(),
-            scheduled: AtomicUsize::new(0),
+            scheduled: Bell::new(),
             stack: UnsafeCell::new(0),
             message: UnsafeCell::new(0),
         })
@@ -48,7 +49,7 @@ impl Waiter {
         // Resuming a thread reads and writes its saved stack.
         // SAFETY: loom checks that nobody else has it.
         self.stack.with_mut(|stack| unsafe { *stack += 1 });
-        self.scheduled.fetch_add(1, Ordering::Relaxed);
+        self.scheduled.ring();
         true
     }
 
@@ -57,8 +58,8 @@ impl Waiter {
         // SAFETY: loom checks that nobody else has it.
         self.stack.with_mut(|stack| unsafe { *stack += 1 });
         let waits = self.state.commit_wait() == Commit::Waiting;
-        while waits && self.scheduled.load(Ordering::Relaxed) == 0 {
-            thread::yield_now();
+        if waits {
+            self.scheduled.wait();
         }
         waits
     }
@@ -76,7 +77,7 @@ impl Waiter {
 
 #[test]
 fn unpark_reaches_a_parker_before_during_or_after_its_commit() {
-    loom::model(|| {
+    check(|| {
         let waiter = Waiter::new();
         let unparker = thread::spawn({
             let waiter = waiter.clone();
@@ -99,7 +100,7 @@ fn unpark_reaches_a_parker_before_during_or_after_its_commit() {
 
 #[test]
 fn two_unparks_schedule_one_parker_once() {
-    loom::model(|| {
+    check(|| {
         let waiter = Waiter::new();
         let _ = waiter.state.begin_wait(PERMIT);
         let unpark = {
@@ -116,7 +117,7 @@ fn two_unparks_schedule_one_parker_once() {
 
 #[test]
 fn wake_timer_cancel_and_commit_schedule_once_and_tell_the_truth() {
-    loom::model(|| {
+    check_within(2, || {
         let waiter = Waiter::new();
         let sequence = waiter.state.begin_wait(CANCEL);
         let ender = |end: fn(&State, Sequence) -> Duty| {
@@ -150,7 +151,7 @@ fn wake_timer_cancel_and_commit_schedule_once_and_tell_the_truth() {
 
 #[test]
 fn wake_publishes_what_it_is_about() {
-    loom::model(|| {
+    check(|| {
         let waiter = Waiter::new();
         let sequence = waiter.state.begin_wait(NOTHING);
         let waker = thread::spawn({
@@ -169,7 +170,7 @@ fn wake_publishes_what_it_is_about() {
 
 #[test]
 fn wake_of_an_earlier_wait_ends_no_later_one() {
-    loom::model(|| {
+    check(|| {
         let waiter = Waiter::new();
         let first = waiter.state.begin_wait(NOTHING);
         let waker = thread::spawn({
@@ -189,7 +190,7 @@ fn wake_of_an_earlier_wait_ends_no_later_one() {
 
 #[test]
 fn permit_is_kept_through_a_wait_that_does_not_accept_it() {
-    loom::model(|| {
+    check(|| {
         let waiter = Waiter::new();
         let sequence = waiter.state.begin_wait(NOTHING);
         let unparker = thread::spawn({
@@ -275,7 +276,7 @@ impl Joined {
 
 #[test]
 fn join_takes_the_result_once_and_is_woken_once() {
-    loom::model(|| {
+    check(|| {
         let joined = Joined::new();
         let ending = thread::spawn({
             let joined = joined.clone();
@@ -300,7 +301,7 @@ fn join_takes_the_result_once_and_is_woken_once() {
 
 #[test]
 fn handle_dropped_while_its_thread_ends_drops_the_result_once() {
-    loom::model(|| {
+    check(|| {
         let joined = Joined::new();
         let ending = thread::spawn({
             let joined = joined.clone();
@@ -314,7 +315,7 @@ fn handle_dropped_while_its_thread_ends_drops_the_result_once() {
 
 #[test]
 fn joiner_that_is_cancelled_leaves_a_late_wake_behind() {
-    loom::model(|| {
+    check(|| {
         let joined = Joined::new();
         let ending = thread::spawn({
             let joined = joined.clone();
