@@ -4,7 +4,7 @@
 //! numbers. Nothing here polls while nobody runs: a worker sleeps until its next timer, until
 //! something is sent to it, or until it is picked to search.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{Ordering, fence};
 use std::time::Duration;
 
 use crate::clock;
@@ -135,8 +135,14 @@ impl<C: Choices> Worker<C> {
             return Role::Own;
         }
         let mut sleep = idle.fall_asleep(core.index, searching);
-        // Step 5: what came from outside before the announcement was seen by nobody else.
-        if core.shared.injector.is_empty() && !mailbox.has_messages() {
+        // Step 5: what came from outside before the announcement was seen by nobody else. So was
+        // the runtime's end: `nudge_all` reaches those who have announced their sleep, and only
+        // them.
+        // ORDERING: SeqCst; pairs with the fence in `nudge_all`: either it sees the announcement,
+        // or the phase is seen here.
+        fence(Ordering::SeqCst);
+        let ended = core.shared.phase() >= Phase::Ended;
+        if !ended && core.shared.injector.is_empty() && !mailbox.has_messages() {
             record::event(Event::Sleep);
             self.sleep_until_needed(&mut sleep);
         }

@@ -7,7 +7,7 @@
 //! threads and outsiders spawn; outsiders are refused once the phase is `Closed`.
 
 use std::io;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -262,6 +262,9 @@ impl Shared {
 
     /// Makes every worker look round.
     pub(crate) fn nudge_all(&self) {
+        // ORDERING: SeqCst; between the change that everybody shall see and the look at who
+        // sleeps. Pairs with the fence in `Worker::sleep`.
+        fence(Ordering::SeqCst);
         for remote in &self.remotes {
             if remote.mailbox.nudge() {
                 remote.mailbox.wake_owner();
