@@ -3,7 +3,7 @@
 //! What is found goes to standard output, a line each, at once: `@ KEY NUMBER…`. A child that is
 //! killed, or that the system refuses something in the middle, has told by then what there was.
 //! `@ reason TEXT` says what was refused. Every other line, on either stream, is a message of the
-//! runtime or of std; the parent shows the last one if the child fails.
+//! runtime or of std; the parent shows the first one if the child fails.
 //!
 //! Nothing here may print while a clock runs, nor start a thread that the table would count.
 
@@ -35,7 +35,8 @@ pub fn run(order: &Order) -> ExitCode {
             runtime(*mapping).map(|r| r.run(|| words(dir, *passes)))
         }
         Order::Waiting { mapping, threads } => {
-            runtime(*mapping).map(|r| r.run(|| waiting(*threads)))
+            let batch = if *mapping == Mapping::OneToOne { KERNEL_BATCH } else { GREEN_BATCH };
+            runtime(*mapping).map(|r| r.run(|| waiting(*threads, batch)))
         }
     };
     if let Err(error) = outcome {
@@ -79,7 +80,7 @@ fn spawn_and_join() -> io::Result<()> {
         let (start, mut count) = (Instant::now(), 0_u32);
         while start.elapsed() < ROUND_TIME {
             for _ in 0..64 {
-                join(thread::Builder::new().spawn(|| ())?)?;
+                join(spawn(|| ())?)?;
             }
             count += 64;
         }
@@ -100,7 +101,7 @@ fn yield_now() -> io::Result<()> {
         let mut threads = Vec::new();
         for _ in 0..thread_count {
             let theirs = stop.clone();
-            match thread::Builder::new().spawn(move || yield_until(&theirs)) {
+            match spawn(move || yield_until(&theirs)) {
                 Ok(thread) => threads.push(thread),
                 Err(error) => {
                     // The others must not yield for ever.
@@ -173,15 +174,17 @@ fn words(dir: &Path, passes: u64) {
 }
 
 /// Lets threads park, more and more of them, and says what the process then is.
-fn waiting(threads: u64) {
+///
+/// It looks after each `batch` threads: should the process die of want, the last look counts.
+fn waiting(threads: u64, batch: u64) {
     let crowd = Arc::new(Crowd::default());
     let mut handles = Vec::with_capacity(usize::try_from(threads).unwrap_or(0));
     let before = resident_bytes();
     let mut refusal = None;
     while refusal.is_none() && (handles.len() as u64) < threads {
-        for _ in 0..BATCH.min(threads - handles.len() as u64) {
+        for _ in 0..batch.min(threads - handles.len() as u64) {
             let ticket = Ticket { crowd: crowd.clone(), was_used: false };
-            match thread::Builder::new().spawn(move || ticket.wait()) {
+            match spawn(move || ticket.wait()) {
                 Ok(handle) => handles.push(handle),
                 Err(error) => {
                     refusal = Some(error);
@@ -247,6 +250,13 @@ impl Drop for Ticket {
     }
 }
 
+/// Spawns, or says what the system says of it.
+fn spawn<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> io::Result<JoinHandle<T>> {
+    thread::Builder::new().spawn(f).map_err(|error| {
+        io::Error::new(error.kind(), format!("no further thread could be started: {error}"))
+    })
+}
+
 /// Joins. A green thread that could have no stack gives the error that says why.
 fn join<T>(handle: JoinHandle<T>) -> io::Result<T> {
     handle.join().map_err(|payload| match payload.downcast::<io::Error>() {
@@ -279,6 +289,7 @@ fn median(mut rounds: Vec<f64>) -> f64 {
 const ROUNDS: usize = 7;
 const ROUND_TIME: Duration = Duration::from_millis(30);
 
-/// Threads between two looks at the process. Small, since each one that is refused says so on
-/// standard error.
-const BATCH: u64 = 500;
+/// Threads between two looks at the process. Green threads that are refused a stack each say so on
+/// standard error, and a process in want of memory for kernel threads may end by the next one.
+const GREEN_BATCH: u64 = 250;
+const KERNEL_BATCH: u64 = 20;

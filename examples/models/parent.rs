@@ -65,7 +65,7 @@ struct Job {
 impl Job {
     fn text(&mut self, arguments: &Arguments) -> Option<Text> {
         let order = Order::Plain { dir: arguments.dir.clone() };
-        let found = self.child("the text", &order);
+        let found = self.child("text for the word count", &order);
         let [files, bytes, words] = found.get("text")?[..] else { return None };
         if files == 0.0 {
             self.note("word count", "there is no text below the directory");
@@ -99,9 +99,10 @@ impl Job {
         let found = self.child(&label, &Order::Words { mapping, dir, passes });
         let [time_ns, words] = found.get("words")?[..] else { return None };
         if words as u64 != text.words {
+            let plain = text.words;
             self.note(
                 &label,
-                &format!("{words} words instead of the {} without threads", text.words),
+                &format!("{words} words instead of {plain}, unless files changed meanwhile"),
             );
         }
         Some(time_ns / 1e6)
@@ -159,8 +160,8 @@ impl Job {
                     }
                     found.insert(key.to_owned(), numbers);
                 }
-                None if line.is_empty() || line.starts_with("note: ") => (),
-                None => message = line,
+                None if message.is_empty() && !is_preamble(&line) => message = line,
+                None => (),
             }
         }
         let status = child.wait()?;
@@ -182,6 +183,11 @@ impl Job {
         reasons.sort_unstable_by_key(|(_, (number, _))| *number);
         reasons.into_iter().map(|(why, (_, what))| format!("{}: {why}", what.join(", "))).collect()
     }
+}
+
+/// Whether a line of a dying process says nothing of why it dies.
+fn is_preamble(line: &str) -> bool {
+    line.is_empty() || line.contains("' panicked at ") || line.contains(") panicked at ")
 }
 
 /// The numbers that a child gave, by key; of several lines with one key the last.

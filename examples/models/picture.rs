@@ -27,9 +27,9 @@ pub fn svg(measured: &Measured) -> String {
     }
     let height = y + 8;
     format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{height}\" \
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" role=\"img\" width=\"{WIDTH}\" height=\"{height}\" \
          viewBox=\"0 0 {WIDTH} {height}\" font-family=\"system-ui, 'DejaVu Sans', sans-serif\">\n\
-         <style>\n{STYLE}</style>\n\
+         <title>One program, three mappings</title>\n<style>\n{STYLE}</style>\n\
          <rect width=\"{WIDTH}\" height=\"{height}\" fill=\"#ffffff\"/>\n{body}</svg>\n"
     )
 }
@@ -126,7 +126,7 @@ const STYLE: &str = "\
 .title { font-size: 24px; font-weight: 600; fill: #14181f; }
 .head { font-size: 14px; font-weight: 600; fill: #14181f; }
 .mapping { font-size: 20px; font-weight: 600; fill: #14181f; }
-.number { font-size: 15px; fill: #14181f; }
+.number { font-size: 14px; fill: #14181f; }
 .body { font-size: 14px; fill: #14181f; }
 .note { font-size: 12px; fill: #5a6372; }
 ";

@@ -81,53 +81,46 @@ pub fn notes(measured: &Measured) -> Vec<String> {
     notes
 }
 
-/// What the reader sees, in two sentences: what a waiting thread is, and what the work costs.
+/// What the reader sees, in two sentences: what waits on what, and what the work costs.
 pub fn sentences(measured: &Measured) -> [String; 2] {
-    let find = |mapping| measured.rows.iter().find(|row| row.mapping == mapping);
-    let waits = |mapping| {
-        let waiting = find(mapping)?.waiting.as_ref()?;
-        let (threads, kernel_threads) = (grouped(waiting.threads), waiting.kernel_threads);
-        let s = if kernel_threads == 1 { "" } else { "s" };
-        Some(format!(
-            "{mapping} held {threads} waiting threads on {} kernel thread{s} at {} each",
-            grouped(kernel_threads),
-            kibibytes(waiting.bytes_per_thread)
-        ))
-    };
-    let mappings = [Mapping::OneToOne, Mapping::ManyToOne, Mapping::ManyToMany];
-    let waits: Vec<String> = mappings.into_iter().filter_map(waits).collect();
+    let waits: Vec<String> = measured.rows.iter().filter_map(waits).collect();
     let first = match &waits[..] {
         [] => "No mapping could hold a waiting thread here.".to_owned(),
-        some => format!("One program, three mappings: {}.", some.join(", ")),
+        some => format!("One program, three mappings: {}.", some.join("; ")),
     };
-    let ratio = |what: &str, value: fn(&Row) -> Option<f64>| {
+    let find = |mapping| measured.rows.iter().find(|row| row.mapping == mapping);
+    let ratio = |verb: &str, value: fn(&Row) -> Option<f64>| {
         let (kernel, green) = (find(Mapping::OneToOne)?, find(Mapping::ManyToMany)?);
-        let times = value(kernel)? / value(green)?;
-        Some(format!("{what} {} of what it costs under 1:1", fraction(times)))
+        Some(format!("{verb} {} times as fast", factor(value(kernel)? / value(green)?)))
     };
-    let costs: Vec<String> = [
-        ratio("to start and join a thread", |row| row.spawn_ns),
-        ratio("to yield", |row| row.yield_ns),
-    ]
-    .into_iter()
-    .flatten()
-    .collect();
-    let processors = "words are counted on several processors under 1:1 and m:n, and on one under \
-                      n:1, where one kernel thread does everything.";
-    let second = match &costs[..] {
-        [] => format!("W{}", &processors[1..]),
-        some => format!("Under m:n it costs {}; {processors}", some.join(" and ")),
+    let ratios =
+        [ratio("is started and joined", |row| row.spawn_ns), ratio("yields", |row| row.yield_ns)];
+    let ratios: Vec<String> = ratios.into_iter().flatten().collect();
+    let processors = "1:1 and m:n use all processors for the word count, and n:1 uses one.";
+    let second = match &ratios[..] {
+        [] => processors.to_owned(),
+        some => format!(
+            "Compared with a kernel thread under 1:1, a green thread under m:n {}; {processors}",
+            some.join(" and ")
+        ),
     };
     [first, second]
 }
 
-/// How much one costs where the other costs `times` as much.
-fn fraction(times: f64) -> String {
-    match times.round() as u64 {
-        0 => format!("{:.1} times", 1.0 / times),
-        1 => "about as much as, that is 100 %,".to_owned(),
-        times => format!("1/{}", grouped(times)),
-    }
+fn waits(row: &Row) -> Option<String> {
+    let waiting = row.waiting.as_ref()?;
+    let s = if waiting.kernel_threads == 1 { "" } else { "s" };
+    Some(format!(
+        "{} held {} waiting threads on {} kernel thread{s} at {} each",
+        row.mapping,
+        grouped(waiting.threads),
+        grouped(waiting.kernel_threads),
+        kibibytes(waiting.bytes_per_thread)
+    ))
+}
+
+fn factor(times: f64) -> String {
+    if times < 10.0 { format!("{times:.1}") } else { grouped(times.round() as u64) }
 }
 
 /// With a comma after each third digit from the right.
