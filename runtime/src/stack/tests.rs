@@ -326,7 +326,8 @@ fn without_light_guards_the_budget_ends_in_an_error_and_what_exists_goes_on() {
     std::thread::spawn(|| vec![1_u8; 100 << 20]).join().unwrap();
     let start = Instant::now();
     (0..100).for_each(|_| drop(pool.take(Class::DEFAULT).unwrap_err()));
-    assert!(start.elapsed().as_millis() < 1_000, "{:?}", start.elapsed());
+    let limit_ms = if cfg!(feature = "sanitizer") { 10_000 } else { 1_000 };
+    assert!(start.elapsed().as_millis() < limit_ms, "{:?}", start.elapsed());
     // A stack that comes back is handed out again, with its guard.
     let base = stacks[17].base();
     drop(stacks.swap_remove(17));
