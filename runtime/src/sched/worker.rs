@@ -108,6 +108,8 @@ pub(crate) struct Core {
     pub(crate) looked_ns: Cell<u64>,
     /// Runtime calls left before the slice is looked at; see [`Core::charge`].
     budget: Cell<i32>,
+    /// Whether the slice is over too. The clock need not be asked again before the next budget.
+    slice_is_over: Cell<bool>,
     slice_turn: Cell<u64>,
     slice_start_ns: Cell<u64>,
     /// The first of the threads that have waited here and live.
@@ -176,6 +178,7 @@ impl Core {
             timer_turns: Cell::new(1),
             looked_ns: Cell::new(clock::now_ns()),
             budget: Cell::new(BUDGET_CALLS),
+            slice_is_over: Cell::new(false),
             slice_turn: Cell::new(u64::MAX),
             slice_start_ns: Cell::new(0),
             registry: Cell::new(ptr::null()),
@@ -369,6 +372,9 @@ impl Core {
 
     #[cold]
     fn look_at_slice(&self) -> bool {
+        if self.slice_is_over.get() {
+            return true;
+        }
         let now = clock::now_ns();
         if self.slice_turn.get() != self.turns.get() {
             self.slice_turn.set(self.turns.get());
@@ -381,11 +387,13 @@ impl Core {
             return false;
         }
         // The budget stays spent until a switch: calls that may not switch leave it so.
+        self.slice_is_over.set(true);
         true
     }
 
     /// Begins a new budget.
     pub(crate) fn refill_budget(&self) {
+        self.slice_is_over.set(false);
         self.budget.set(BUDGET_CALLS);
     }
 

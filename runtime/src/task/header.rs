@@ -252,6 +252,13 @@ impl Header {
     pub(crate) unsafe fn release(this: NonNull<Header>) {
         // SAFETY: the caller owns a reference (S1).
         let header = unsafe { this.as_ref() };
+        // The only owner need not count down: nobody else could count up.
+        //
+        // ORDERING: Acquire; pairs with the Release of all other owners.
+        if header.refs.load(Ordering::Acquire) == 1 {
+            // SAFETY: that was the last reference.
+            return unsafe { free(this) };
+        }
         // ORDERING: Release; what this owner did happens before the block is freed.
         if header.refs.fetch_sub(1, Ordering::Release) != 1 {
             return;

@@ -118,8 +118,11 @@ impl<T> JoinInner<T> {
 
 impl<T> Drop for JoinInner<T> {
     fn drop(&mut self) {
+        if self.taken {
+            return;
+        }
         let header = &self.thread.0;
-        if header.state.drop_handle() && !self.taken {
+        if header.state.drop_handle() {
             // SAFETY: finished with this handle alive, so the outcome lies there untaken.
             let dropped = unsafe { (header.vtable.drop_outcome)(header) };
             life::note_dropped(header, dropped);
