@@ -4,7 +4,10 @@
 //! first. This file is the word in which the protocol keeps its counts, and the mask that says
 //! which workers may be picked. It knows neither queues nor futexes.
 
-use crate::primitives::{AtomicU64, Ordering};
+#[cfg(all(loom, test))]
+mod models;
+
+use crate::primitives::{AtomicU64, Ordering, fence, light_barrier};
 
 /// See the file's comment.
 pub(crate) struct Idle {
@@ -77,7 +80,8 @@ impl Idle {
     /// Announces that worker `index` is about to sleep, and says how. `searching`: it ends its
     /// search by this.
     ///
-    /// The caller looks at the injector once more after this, and at its mailbox before.
+    /// The caller has announced its sleep in its mailbox before this, and looks once more, after
+    /// this, at everything that reaches it in no other way (step 5).
     pub(crate) fn fall_asleep(&self, index: usize, searching: bool) -> Sleep {
         // ORDERING: Release; a picker that sees the bit sees all that this worker did.
         self.unpicked[index / 64].fetch_or(1 << (index % 64), Ordering::Release);
@@ -94,10 +98,16 @@ impl Idle {
             if sleep == Sleep::Sentinel {
                 next |= SENTINEL;
             }
-            // ORDERING: SeqCst; pairs with `must_pick_for_outside`: either the pusher sees this
-            // worker asleep, or this worker sees the push when it looks at the injector.
-            match self.word.compare_exchange_weak(word, next, Ordering::SeqCst, Ordering::Relaxed) {
-                Ok(_) => return sleep,
+            // ORDERING: AcqRel; a picker that sees this change sees the bit set above.
+            match self.word.compare_exchange_weak(word, next, Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(_) => {
+                    // ORDERING: SeqCst; pairs with the fences in `must_pick_for_outside`,
+                    // `Mailbox::post` and `Shared::nudge_all`: either the other side sees this
+                    // worker asleep, or this worker sees what the other side has left, when it
+                    // looks at the injector, its messages and the phase (step 5).
+                    fence(Ordering::SeqCst);
+                    return sleep;
+                }
                 Err(now) => word = now,
             }
         }
@@ -112,9 +122,8 @@ impl Idle {
         if sleep == Sleep::Sentinel {
             leave += SENTINEL;
         }
-        // ORDERING: SeqCst; a sentinel that wakes for a reason of its own looks at the deques
-        // after this; see `README.md`, step 4.
-        self.word.fetch_sub(leave, Ordering::SeqCst);
+        // ORDERING: AcqRel; what the sleeper hands over is ordered by the barrier of step 6.
+        self.word.fetch_sub(leave, Ordering::AcqRel);
         if picked { Role::Searcher } else { Role::Own }
     }
 
@@ -137,6 +146,9 @@ impl Idle {
     /// searches, and no sentinel stands.
     #[inline]
     pub(crate) fn must_pick(&self) -> bool {
+        // Keeps the push before the look, for the compiler; the barrier of step 6 does it for the
+        // processor.
+        light_barrier();
         // ORDERING: Relaxed; the pusher's own last change of this word is seen in any case, and
         // what others change later is their duty. See `README.md`, step 2.
         let word = self.word.load(Ordering::Relaxed);
@@ -155,18 +167,34 @@ impl Idle {
     /// `fall_asleep`.
     pub(crate) fn must_pick_for_outside(&self) -> bool {
         // ORDERING: SeqCst; the push before this fence, the look after; the sleeper the other way.
-        crate::sched::idle::fence_seq_cst();
+        fence(Ordering::SeqCst);
         self.may_pick()
     }
 
     /// Picks a sleeping worker to search. The caller nudges its mailbox.
     pub(crate) fn pick(&self) -> Option<usize> {
-        // ORDERING: Relaxed; the CAS below decides.
-        let mut word = self.word.load(Ordering::Relaxed);
-        loop {
-            if word & FIELD == 0 || (word / SEARCHING) & FIELD != 0 {
+        while self.start_search_for_another() {
+            if let Some(index) = self.take_unpicked() {
+                return Some(index);
+            }
+            // All that sleep were waking up already, and they look round before they sleep again.
+            // But while this search was counted, others may have pushed and relied on it, and
+            // somebody may have fallen asleep: then the search is given once more.
+            // ORDERING: AcqRel; sees the bit of whoever fell asleep before this change.
+            self.word.fetch_sub(SEARCHING, Ordering::AcqRel);
+            if !self.must_pick() || !self.has_unpicked() {
                 return None;
             }
+        }
+        None
+    }
+
+    /// Counts a search for a worker that is still to be found. False: nobody sleeps, or somebody
+    /// searches.
+    fn start_search_for_another(&self) -> bool {
+        // ORDERING: Relaxed; the CAS below decides.
+        let mut word = self.word.load(Ordering::Relaxed);
+        while word & FIELD != 0 && (word / SEARCHING) & FIELD == 0 {
             // ORDERING: AcqRel; one searcher at a time takes over what the last one saw.
             match self.word.compare_exchange_weak(
                 word,
@@ -174,10 +202,15 @@ impl Idle {
                 Ordering::AcqRel,
                 Ordering::Relaxed,
             ) {
-                Ok(_) => break,
+                Ok(_) => return true,
                 Err(now) => word = now,
             }
         }
+        false
+    }
+
+    /// Clears the bit of one sleeping worker, which thereby gets the counted search.
+    fn take_unpicked(&self) -> Option<usize> {
         for (chunk, mask) in self.unpicked.iter().enumerate() {
             // ORDERING: Relaxed; the CAS below decides.
             let mut seen = mask.load(Ordering::Relaxed);
@@ -195,10 +228,12 @@ impl Idle {
                 }
             }
         }
-        // All that sleep are waking up already; they look for work by themselves.
-        // ORDERING: AcqRel; as above.
-        self.word.fetch_sub(SEARCHING, Ordering::AcqRel);
         None
+    }
+
+    fn has_unpicked(&self) -> bool {
+        // ORDERING: Relaxed; the change of the word before this has synchronised.
+        self.unpicked.iter().any(|mask| mask.load(Ordering::Relaxed) != 0)
     }
 
     /// Takes back the search that a failed or interrupted sleep was given, or that ended without
@@ -207,12 +242,4 @@ impl Idle {
         // ORDERING: AcqRel; as in `end_search_with_work`.
         self.word.fetch_sub(SEARCHING, Ordering::AcqRel);
     }
-}
-
-/// A full fence: loom's under a model.
-pub(crate) fn fence_seq_cst() {
-    #[cfg(loom)]
-    loom::sync::atomic::fence(Ordering::SeqCst);
-    #[cfg(not(loom))]
-    std::sync::atomic::fence(Ordering::SeqCst);
 }

@@ -199,6 +199,10 @@ impl Shared {
         if self.phase() >= Phase::Ended {
             return true;
         }
+        // ORDERING: SeqCst; between the count of the thread that the caller has finished and the
+        // look at the others' counts. Two workers that finish the last two threads would else
+        // both miss the other's count, and both sleep.
+        fence(Ordering::SeqCst);
         if self.live() != 0 {
             return false;
         }

@@ -128,6 +128,11 @@ fn ask_crew(shared: &Shared) -> Vec<String> {
         silent.retain(|index| *index != answer.worker);
         lines.append(&mut answer.lines);
     }
+    // One that had nothing left to do may have gone without an answer.
+    silent.retain(|index| !shared.crew().left.contains(index));
+    if shared.phase() == Phase::Ended {
+        silent.clear();
+    }
     let name = &shared.config.name;
     lines.extend(silent.iter().map(|index| {
         format!("worker {name}-{index} does not answer: it runs user code that does not end")

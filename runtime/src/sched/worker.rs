@@ -98,6 +98,8 @@ pub(crate) struct Core {
     pub(crate) next_up: Cell<Option<NonNull<Header>>>,
     /// Whether the thread that ran last has left the rest of its slice: by its end or by a wait.
     pub(crate) slice_is_left: Cell<bool>,
+    /// To how many threads the present slice was passed on.
+    pub(crate) heirs: Cell<u32>,
     /// Turns to go in strict order before a slice may be passed on again; see `turn`.
     pub(crate) strict_turns: Cell<u32>,
     pub(crate) turns: Cell<u64>,
@@ -172,6 +174,7 @@ impl Core {
             refusal: Cell::new(None),
             next_up: Cell::new(None),
             slice_is_left: Cell::new(false),
+            heirs: Cell::new(0),
             strict_turns: Cell::new(0),
             turns: Cell::new(0),
             timer_countdown: Cell::new(1),
@@ -375,20 +378,25 @@ impl Core {
         if self.slice_is_over.get() {
             return true;
         }
-        let now = clock::now_ns();
-        if self.slice_turn.get() != self.turns.get() {
-            self.slice_turn.set(self.turns.get());
-            self.slice_start_ns.set(now);
-            self.budget.set(BUDGET_CALLS);
-            return false;
-        }
-        if now - self.slice_start_ns.get() < SLICE_NS {
+        if !self.slice_is_used_up() {
             self.budget.set(BUDGET_CALLS);
             return false;
         }
         // The budget stays spent until a switch: calls that may not switch leave it so.
         self.slice_is_over.set(true);
         true
+    }
+
+    /// Whether the present turn has lasted for a slice. The first look of a turn starts its clock.
+    #[cold]
+    pub(crate) fn slice_is_used_up(&self) -> bool {
+        let now = clock::now_ns();
+        if self.slice_turn.get() != self.turns.get() {
+            self.slice_turn.set(self.turns.get());
+            self.slice_start_ns.set(now);
+            return false;
+        }
+        now - self.slice_start_ns.get() >= SLICE_NS
     }
 
     /// Begins a new budget.
@@ -403,7 +411,6 @@ impl Core {
     pub(crate) fn suspend_yielding(&self, me: &Header) {
         me.fiber.set(self.fiber.get());
         record::event(Event::Yield);
-        self.refill_budget();
         self.suspend(Suspended::Yielding);
     }
 
