@@ -49,6 +49,9 @@ fn parking_loses_no_wake_under_every_mapping() {
 #[test]
 fn wordcount_counts_text_skips_the_rest_and_reports_what_cannot_be_read() {
     let place = Place::new();
+    let secret = place.dir.join("text/secret.txt");
+    fs::write(&secret, "the the the").unwrap();
+    allow(&secret, 0o000);
     for mapping in MAPPINGS {
         let said = Run::of("wordcount")
             .unprivileged(&place)
@@ -298,8 +301,6 @@ impl Place {
         fs::write(text.join("latin-1.txt"), b"caf\xe9 the the").unwrap();
         fs::write(text.join("ignored.txt"), "the the the").unwrap();
         fs::write(text.join(".gitignore"), "ignored.txt\n").unwrap();
-        fs::write(text.join("secret.txt"), "the the the").unwrap();
-        allow(&text.join("secret.txt"), 0o000);
         allow(&text, 0o755);
         allow(&text.join("deeper"), 0o755);
         allow(&place.dir, 0o777);

@@ -69,8 +69,14 @@ fn plain(dir: &Path) {
     println!("@ text {} {} {}", count.files, count.bytes, count.words_total());
     let messages: Vec<_> = unreadable.iter().chain(&count.unreadable).collect();
     if let Some(first) = messages.first() {
-        println!("@ reason {} files could not be read, the first: {first}", messages.len());
+        println!("@ reason {}", unread(messages.len(), first));
     }
+}
+
+fn unread(file_count: usize, first: &str) -> String {
+    let more =
+        if file_count == 1 { String::new() } else { format!(", and {} more", file_count - 1) };
+    format!("could not read {first}{more}")
 }
 
 /// Starts a thread, waits for its end, and so on: the median of some rounds of 30 ms.
@@ -169,7 +175,7 @@ fn words(dir: &Path, passes: u64) {
     }
     println!("@ words {} {}", time.as_nanos(), last.words_total());
     if let Some(first) = last.unreadable.first() {
-        println!("@ reason {} files could not be read, the first: {first}", last.unreadable.len());
+        println!("@ reason {}", unread(last.unreadable.len(), first));
     }
 }
 
