@@ -146,7 +146,8 @@ pub(crate) fn by_owner(shared: &Arc<Shared>, leftover: Leftover) {
     if shared.phase() >= Phase::Ended || !can_own(shared) {
         return;
     }
-    let until = clock::now_ns().saturating_add(shared.shutdown_timeout().as_nanos() as u64);
+    let timeout_ns = u64::try_from(shared.shutdown_timeout().as_nanos()).unwrap_or(u64::MAX);
+    let until = clock::now_ns().saturating_add(timeout_ns);
     if many_to_one::run_to_the_end(shared, until).is_err() {
         return;
     }
