@@ -47,7 +47,9 @@ pub(crate) fn begin(permit: bool, cancel: Cancel) -> Pending {
     let me = current::me();
     let cancel = cancel == Cancel::Delivers && deliverable(&me);
     if cancel {
-        deliver_if_cancelled(&me);
+        if wants_end(&me) {
+            deliver_here(&me);
+        }
     } else {
         enter_family(&me);
     }
@@ -65,11 +67,6 @@ impl Pending {
     /// A counted reference to the waiting thread, for those who will wake it.
     pub(crate) fn thread(&self) -> HeaderRef {
         HeaderRef::new(&self.me)
-    }
-
-    /// The waiting thread.
-    pub(crate) fn header(&self) -> &Header {
-        &self.me
     }
 
     /// Ends the wait without waiting. True: a wake had already ended it.
@@ -155,9 +152,7 @@ pub(crate) fn schedule(thread: &Header) {
 
 /// Whether the current thread was cancelled, delivered or not.
 pub(crate) fn is_cancelled() -> bool {
-    let me = current::me();
-    enter_family(&me);
-    me.state.is_cancelled() || Core::current().is_some_and(|core| core.cancels_all(&me))
+    wants_end(&current::me())
 }
 
 /// Whether a cancellation of `me` may unwind from here.
@@ -168,19 +163,29 @@ fn deliverable(me: &Header) -> bool {
 
 #[inline(always)]
 fn deliver_if_cancelled(me: &Header) {
+    if wants_end(me) && deliverable(me) {
+        deliver_here(me);
+    }
+}
+
+/// Whether the current thread was cancelled, by name or with its runtime.
+#[inline(always)]
+fn wants_end(me: &Header) -> bool {
     enter_family(me);
-    let shutting_down = Core::current().is_some_and(|core| core.cancels_all(me));
-    if shutting_down && !me.state.is_cancelled() {
+    me.state.is_cancelled() || Core::current().is_some_and(|core| core.cancels_all(me))
+}
+
+#[cold]
+fn deliver_here(me: &Header) -> ! {
+    if !me.state.is_cancelled() {
         cancel(me);
     }
-    if me.state.is_cancelled() {
-        // A thread that catches each delivery and goes on comes here again and again; without a
-        // turn for the others it would keep its worker from them, and from its orders.
-        if let Some(core) = Core::current().filter(|_| me.kind == Kind::Green) {
-            core.suspend_yielding(me);
-        }
-        deliver();
+    // A thread that catches each delivery and goes on comes here again and again; without a turn
+    // for the others it would keep its worker from them, and from its orders.
+    if let Some(core) = Core::current().filter(|_| me.kind == Kind::Green) {
+        core.suspend_yielding(me);
     }
+    deliver()
 }
 
 /// Makes a scope's child findable for cancellations from above, once.
@@ -266,6 +271,7 @@ pub(crate) fn reason(kind: crate::task::WaitKind) -> Reason {
 // SUSPENDS
 #[inline]
 pub(crate) fn switch_point() {
+    deliver_if_cancelled(&current::me());
     if let Some(core) = Core::current()
         && core.charge()
     {
@@ -285,9 +291,7 @@ fn yield_for_fairness() {
 // SUSPENDS
 pub(crate) fn yield_now() {
     let me = current::me();
-    if deliverable(&me) {
-        deliver_if_cancelled(&me);
-    }
+    deliver_if_cancelled(&me);
     match me.kind {
         Kind::Kernel => std::thread::yield_now(),
         Kind::Green => {

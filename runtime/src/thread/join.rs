@@ -96,8 +96,9 @@ impl<T> JoinInner<T> {
                 return;
             }
         }
+        // Before the wait begins: the panic may be caught, and the thread waits again.
+        assert!(!ptr::eq(&*current::me(), &**header), "a thread cannot join itself");
         let pending = door::begin(false, Cancel::Delivers);
-        assert!(!ptr::eq(pending.header(), &**header), "a thread cannot join itself");
         if life::register_joiner(header, pending.thread(), pending.sequence()) {
             let mut reason = Reason::new(WaitKind::Join, site);
             reason.owner = Some(header.id);
