@@ -265,6 +265,27 @@ fn handle_may_be_joined_by_another_thread() {
 }
 
 #[test]
+fn thread_that_joins_itself_panics_and_can_wait_again() {
+    everywhere(|_| {
+        let slot = Arc::new(std::sync::Mutex::new(None::<JoinHandle<bool>>));
+        let inner = slot.clone();
+        let own = thread::spawn(move || {
+            until(|| inner.lock().unwrap().is_some());
+            let own = inner.lock().unwrap().take().unwrap();
+            let refused = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| own.join()));
+            assert_eq!(text_of(&*refused.unwrap_err()), "a thread cannot join itself");
+            thread::current().unpark();
+            thread::park();
+            true
+        });
+        let thread = own.thread().clone();
+        *slot.lock().unwrap() = Some(own);
+        until(|| Arc::strong_count(&slot) == 1);
+        drop(thread);
+    });
+}
+
+#[test]
 fn grandchild_outlives_its_spawner() {
     everywhere(|_| {
         let grandchild = thread::spawn(|| {
