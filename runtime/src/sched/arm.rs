@@ -88,47 +88,32 @@ fn run_here<RA, RB>(first: Outcome<RA>, b: impl FnOnce() -> RB) -> (RA, RB) {
     }
 }
 
-/// Runs both closures, `b` perhaps on another worker of the same runtime.
+/// Runs `f` where enough stack is left for it: here, or on another stack of the same fiber.
 // SUSPENDS
-pub(crate) fn on_worker<A, B, RA, RB>(
-    core: &Core,
-    a: A,
-    b: B,
-    site: &'static Location<'static>,
-) -> (RA, RB)
-where
-    A: FnOnce() -> RA,
-    B: FnOnce() -> RB + Send,
-    RB: Send,
-{
+#[inline]
+pub(crate) fn with_room<T>(core: &Core, f: impl FnOnce() -> T) -> T {
     match inplace::room(core) {
-        inplace::Room::Here => on_this_stack(core, a, b, site),
-        inplace::Room::Elsewhere => on_segment(core, a, b, site),
+        inplace::Room::Here => f(),
+        inplace::Room::Elsewhere => on_segment(core, f),
     }
 }
 
 /// The stack in use has too little left: goes on on another one.
 #[cold]
-fn on_segment<A, B, RA, RB>(core: &Core, a: A, b: B, site: &'static Location<'static>) -> (RA, RB)
-where
-    A: FnOnce() -> RA,
-    B: FnOnce() -> RB + Send,
-    RB: Send,
-{
+fn on_segment<T>(core: &Core, f: impl FnOnce() -> T) -> T {
     match inplace::segment(core) {
-        Ok(mut segment) => {
-            let fiber = core.running_fiber();
-            // Nothing borrowed from the worker is held: the arms may suspend.
-            fiber::on_stack(fiber, segment.stack(), || on_this_stack(core, a, b, site))
-        }
+        // Nothing borrowed from the worker is held meanwhile: the arms may suspend.
+        Ok(mut segment) => fiber::on_stack(core.running_fiber(), segment.stack(), f),
         // Without another stack, what is left of this one must do; if it does not, the overflow
         // report will name the thread.
-        Err(_) => on_this_stack(core, a, b, site),
+        Err(_) => f(),
     }
 }
 
+/// Runs both closures, `b` perhaps on another worker of the same runtime.
+// SUSPENDS
 #[inline]
-fn on_this_stack<A, B, RA, RB>(
+pub(crate) fn on_this_stack<A, B, RA, RB>(
     core: &Core,
     a: A,
     b: B,

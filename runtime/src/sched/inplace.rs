@@ -58,8 +58,8 @@ pub(crate) fn policy() -> Policy {
     }
 }
 
-/// What `Always` demands: a panic with a backtrace took 23 KiB.
-const LEAST_BYTES: usize = 32 << 10;
+/// What `Always` demands. A panic with a backtrace took 23 KiB, and some frames come before it.
+const LEAST_BYTES: usize = 64 << 10;
 
 /// Whether half a default stack is left here.
 #[inline]

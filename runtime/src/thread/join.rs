@@ -282,10 +282,11 @@ where
     if let Some(core) = Core::current()
         && core.running_fiber().is_some()
     {
-        if inplace::policy() != Policy::Never {
-            door::switch_point();
-            return arm::on_worker(core, a, b, site);
-        }
+        door::switch_point();
+        return arm::with_room(core, || match inplace::policy() {
+            Policy::Never => as_scope(a, b),
+            _ => arm::on_this_stack(core, a, b, site),
+        });
     } else if let Ok(shared) = spawn::current_runtime()
         && shared.config.mapping != Mapping::OneToOne
     {
