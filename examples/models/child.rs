@@ -183,6 +183,8 @@ fn words(dir: &Path, passes: u64) {
 ///
 /// It looks after each `batch` threads: should the process die of want, the last look counts.
 fn waiting(threads: u64, batch: u64) {
+    // Should memory run out all the same, the kernel shall end this process and no other.
+    let _ = fs::write("/proc/self/oom_score_adj", "1000");
     let crowd = Arc::new(Crowd::default());
     let mut handles = Vec::with_capacity(usize::try_from(threads).unwrap_or(0));
     let before = resident_bytes();
@@ -210,6 +212,7 @@ fn waiting(threads: u64, batch: u64) {
         if crowd.refused.load(Ordering::Relaxed) > 0 {
             break;
         }
+        refusal = refusal.or_else(|| want_of_memory().map(io::Error::other));
     }
     crowd.may_go.store(true, Ordering::Relaxed);
     for handle in &handles {
@@ -271,15 +274,27 @@ fn join<T>(handle: JoinHandle<T>) -> io::Result<T> {
     })
 }
 
+/// Why to stop before the machine has no memory for anybody. `None` if there is enough, or if
+/// /proc does not say.
+fn want_of_memory() -> Option<String> {
+    let info = fs::read_to_string("/proc/meminfo").ok()?;
+    let (total, available) = (kilobytes(&info, "MemTotal:")?, kilobytes(&info, "MemAvailable:")?);
+    (available < total / MEMORY_LEFT_SHARE).then(|| {
+        format!("stopped where {} of {} MiB of memory were left", available >> 10, total >> 10)
+    })
+}
+
 /// What the process holds in memory: its pages, and the tables by which the processor finds them.
 /// `None` where /proc cannot be read.
 fn resident_bytes() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
-    let kilobytes = |key: &str| -> Option<u64> {
-        let line = status.lines().find(|line| line.starts_with(key))?;
-        line.split_whitespace().nth(1)?.parse().ok()
-    };
-    Some((kilobytes("VmRSS:")? + kilobytes("VmPTE:")?) * 1024)
+    Some((kilobytes(&status, "VmRSS:")? + kilobytes(&status, "VmPTE:")?) * 1024)
+}
+
+/// The number in a line such as `VmRSS:  1234 kB`.
+fn kilobytes(text: &str, key: &str) -> Option<u64> {
+    let line = text.lines().find(|line| line.starts_with(key))?;
+    line.split_whitespace().nth(1)?.parse().ok()
 }
 
 /// How many kernel threads the process has; 0 where /proc cannot be read.
@@ -299,3 +314,6 @@ const ROUND_TIME: Duration = Duration::from_millis(30);
 /// standard error, and a process in want of memory for kernel threads may end by the next one.
 const GREEN_BATCH: u64 = 250;
 const KERNEL_BATCH: u64 = 20;
+
+/// One part of this many of the machine's memory is left alone.
+const MEMORY_LEFT_SHARE: u64 = 16;

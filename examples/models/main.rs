@@ -10,15 +10,15 @@
 //!
 //! ```text
 //! $ cargo run --release --example models
-//! mapping  kernel threads  spawn+join   yield  resident/thread  waiting  word count
-//! 1:1               2,002   13,541 ns  391 ns         13.2 KiB    2,000      684 ms
-//! n:1                   1       77 ns   27 ns          4.7 KiB  100,000      537 ms
-//! m:n                   3      104 ns   31 ns          4.7 KiB  100,000      276 ms
+//! mapping  kernel threads  spawn+join     yield  resident/thread  waiting  word count
+//! 1:1               2,002   89,379 ns  1,949 ns         14.0 KiB    2,000    1,439 ms
+//! n:1                   1      103 ns     40 ns          4.7 KiB  100,000      626 ms
+//! m:n                   3      319 ns     64 ns          4.7 KiB  100,000      514 ms
 //! ```
 //!
 //! and below it what the columns mean, and two sentences on what one sees. The numbers are those
-//! of a machine with two processors, and vary. While it runs, a terminal shows a bar. A picture of
-//! the table goes to `models.svg` in the current directory.
+//! of a machine with two processors that was busy with other work, and vary. While it runs, a
+//! terminal shows a bar. A picture of the table goes to `models.svg` in the current directory.
 //!
 //! What the machine refuses (threads, memory, descriptors, guards) is a reason below the table and
 //! no failure: the column shows what there was until then, and the exit status is 0. It is 2 for
