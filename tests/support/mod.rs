@@ -2,15 +2,17 @@
 //! or variables, or whose standard error is to be read.
 //!
 //! The child is this test program again, told by an argument to run the one test, and by
-//! `SYLVAN_TEST_CHILD` which of its cases. It runs below a shell, which sets the limits, and for a
-//! limited time: a hang is a failure with the output so far, never a test that does not end.
+//! `SYLVAN_TEST_CHILD` which of its cases. It runs for a limited time: a hang is a failure with the
+//! output so far, never a test that does not end. Its limits are set by the system call and not by
+//! a shell, for shells differ in the letters of `ulimit`.
 //!
 //! What this file must never do: depend on the fixture, whose counts of threads and stacks make no
 //! sense in a process that is about to die.
 #![allow(dead_code, reason = "each test program uses its part")]
 
+use std::ffi::c_int;
 use std::fs;
-use std::io::Read;
+use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
@@ -40,7 +42,7 @@ pub struct Child {
     program: PathBuf,
     arguments: Vec<String>,
     variables: Vec<(String, String)>,
-    limits: String,
+    limits: Vec<(Limit, u64)>,
     unprivileged: bool,
 }
 
@@ -48,7 +50,7 @@ impl Child {
     /// Another program than the test itself.
     pub fn of(program: PathBuf, arguments: Vec<String>) -> Child {
         // A child that dies on purpose leaves no core.
-        let limits = "ulimit -c 0".to_owned();
+        let limits = vec![(Limit::CoreBytes, 0)];
         Child { program, arguments, variables: Vec::new(), limits, unprivileged: false }
     }
 
@@ -58,9 +60,9 @@ impl Child {
         self
     }
 
-    /// Sets a limit by the shell's `ulimit`: `-v` kilobytes, `-u` processes.
-    pub fn limit(mut self, flag: &str, value: u64) -> Child {
-        self.limits.push_str(&format!(" && ulimit {flag} {value}"));
+    /// Sets a limit for the child.
+    pub fn limit(mut self, limit: Limit, value: u64) -> Child {
+        self.limits.push((limit, value));
         self
     }
 
@@ -76,9 +78,8 @@ impl Child {
         // The build folder may be closed to that user.
         let copy = demoted.then(|| OpenCopy::of(&self.program));
         let program = copy.as_ref().map_or(self.program.as_path(), OpenCopy::path);
-        let mut command = Command::new("sh");
-        command.arg("-c").arg(format!("{} && exec \"$0\" \"$@\"", self.limits));
-        command.arg(program).args(&self.arguments);
+        let mut command = Command::new(program);
+        command.args(&self.arguments);
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("SYLVAN_") {
                 command.env_remove(name);
@@ -90,7 +91,10 @@ impl Child {
         if demoted {
             command.uid(NOBODY).gid(NOBODY).current_dir("/");
         }
-        let mut process = command.spawn().expect("there is a shell");
+        let limits = self.limits;
+        // SAFETY: it makes system calls alone, and nothing that a fork forbids.
+        unsafe { command.pre_exec(move || limits.iter().try_for_each(set_limit)) };
+        let mut process = command.spawn().expect("it can be run");
         let stdout = collect(process.stdout.take().expect("piped"));
         let stderr = collect(process.stderr.take().expect("piped"));
         let begun = Instant::now();
@@ -110,6 +114,34 @@ impl Child {
             panic!("the child hung\n--- stdout\n{stdout}\n--- stderr\n{stderr}");
         };
         Ended { status, stdout, stderr }
+    }
+}
+
+/// What can be limited, by Linux's numbers.
+#[derive(Clone, Copy)]
+#[repr(i32)]
+pub enum Limit {
+    CoreBytes = 4,
+    /// Kernel threads of the child's user, in all of its processes; does not bind root.
+    Processes = 6,
+    LockedBytes = 8,
+    AddressSpaceBytes = 9,
+}
+
+fn set_limit(&(limit, value): &(Limit, u64)) -> io::Result<()> {
+    #[repr(C)]
+    struct Rlimit {
+        soft: u64,
+        hard: u64,
+    }
+    unsafe extern "C" {
+        fn setrlimit(resource: c_int, limit: *const Rlimit) -> c_int;
+    }
+    let wanted = Rlimit { soft: value, hard: value };
+    // SAFETY: the structure is laid out as the call expects it on 64-bit Linux.
+    match unsafe { setrlimit(limit as c_int, &wanted) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
     }
 }
 
