@@ -291,6 +291,20 @@ impl Core {
         if thread.registered.get() {
             return;
         }
+        self.enter_registry(thread);
+        // A child that waits in place keeps its parent waiting, which no door has seen. A shutdown
+        // must find the parent all the same: to cancel it, and to report and leak it with the
+        // child. A loop, for hundreds may lie on one stack, and what is left of it is the child's.
+        let mut child = thread;
+        while let Some(parent) = self.parent_in_place(child)
+            && !parent.registered.get()
+        {
+            self.enter_registry(parent);
+            child = parent;
+        }
+    }
+
+    fn enter_registry(&self, thread: &Header) {
         thread.registered.set(true);
         let mailbox = Arc::into_raw(self.remote().mailbox.clone()).cast_mut();
         // ORDERING: Release; pairs with the Acquire in `schedule`.
@@ -304,19 +318,14 @@ impl Core {
         }
         self.registry.set(thread);
         self.count_homed(self.homed.get() + 1);
-        self.register_parent_in_place(thread);
     }
 
-    /// A child that waits in place keeps its parent waiting, which no door has seen. A shutdown
-    /// must find the parent all the same: to cancel it, and to report and leak it with the child.
-    fn register_parent_in_place(&self, child: &Header) {
+    /// The green thread on whose stack `child` runs, if it runs on another's.
+    fn parent_in_place<'a>(&self, child: &'a Header) -> Option<&'a Header> {
         // SAFETY: a scope outlives its children.
-        if let Some(scope) = unsafe { child.scope.get().as_ref() } {
-            let parent = scope.parent();
-            if parent.kind == Kind::Green && ptr::eq(parent.fiber.get(), self.fiber.get()) {
-                self.register(parent);
-            }
-        }
+        let parent = unsafe { child.scope.get().as_ref() }?.parent();
+        let shares = parent.kind == Kind::Green && ptr::eq(parent.fiber.get(), self.fiber.get());
+        shares.then_some(parent)
     }
 
     /// The opposite of [`Core::register`], at the thread's end.
