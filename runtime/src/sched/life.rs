@@ -29,11 +29,7 @@ pub(crate) fn run(core: &Core, thread: NonNull<Header>) {
     record::event(if before.is_null() { Event::Start } else { Event::InPlace });
     // SAFETY: the scheduler's reference is ours until `finish` gives it up.
     let header = unsafe { thread.as_ref() };
-    // SAFETY: the current thread is alive.
-    if let Some(parent) = unsafe { before.as_ref() } {
-        // By this a child that waits in place knows that its parent is stuck with it.
-        parent.fiber.set(core.fiber.get());
-    }
+    header.in_place.set(!before.is_null());
     current::set_green(header);
     header.state.transition_to_running();
     run_closure(header, core.cancelling.get());

@@ -320,12 +320,15 @@ impl Core {
         self.count_homed(self.homed.get() + 1);
     }
 
-    /// The green thread on whose stack `child` runs, if it runs on another's.
+    /// The green thread on whose stack `child`, which is at home here, runs, if it does on another's.
     fn parent_in_place<'a>(&self, child: &'a Header) -> Option<&'a Header> {
+        // The flag says it, not a comparison of fibers: those of a parent that is at home
+        // elsewhere must not be looked at.
+        if !child.in_place.get() {
+            return None;
+        }
         // SAFETY: a scope outlives its children.
-        let parent = unsafe { child.scope.get().as_ref() }?.parent();
-        let shares = parent.kind == Kind::Green && ptr::eq(parent.fiber.get(), self.fiber.get());
-        shares.then_some(parent)
+        Some(unsafe { child.scope.get().as_ref() }?.parent())
     }
 
     /// The opposite of [`Core::register`], at the thread's end.

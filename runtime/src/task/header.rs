@@ -70,8 +70,8 @@ pub(crate) struct Header {
     pub(crate) shield: Cell<u16>,
     /// Which stack the thread wants.
     pub(crate) class: Class,
-    /// HOME-ONLY. How many ballast fibers stand for std's panic count while the thread waits.
-    pub(crate) panics: Cell<u8>,
+    /// HOME-ONLY. Whether the thread runs in place: on the fiber of its scope's parent.
+    pub(crate) in_place: Cell<bool>,
     pub(crate) vtable: &'static VTable,
     pub(crate) id: NonZeroU64,
     /// The home worker's mailbox, a counted reference; null before the first wait. Written at
@@ -163,7 +163,7 @@ impl Header {
             registered: Cell::new(false),
             shield: Cell::new(0),
             class: birth.class,
-            panics: Cell::new(0),
+            in_place: Cell::new(false),
             vtable: birth.vtable,
             id: current::next_id(),
             mailbox: AtomicPtr::new(ptr::null_mut()),
