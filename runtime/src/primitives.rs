@@ -15,6 +15,17 @@ pub(crate) use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize
 
 pub(crate) use std::sync::atomic::Ordering;
 
+/// The frequent side of an asymmetric fence, whose rare side is `os::heavy_barrier`: it binds the
+/// compiler only. Loom knows no such pair, so there both sides are full fences.
+#[inline(always)]
+pub(crate) fn light_barrier() {
+    // ORDERING: SeqCst; the earlier stores and the later loads of either side.
+    #[cfg(not(loom))]
+    std::sync::atomic::compiler_fence(Ordering::SeqCst);
+    #[cfg(loom)]
+    fence(Ordering::SeqCst);
+}
+
 /// Checks a model in every order of its threads' steps with at most three preemptions, which is
 /// where nearly all known bugs of such code show (Musuvathi and Qadeer 2007), and with every value
 /// that a weakly ordered machine may read. Without the bound some models take hours.

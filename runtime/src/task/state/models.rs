@@ -13,8 +13,8 @@ use loom::sync::Arc;
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread;
 
-use crate::primitives::{Bell, check, check_within};
 use super::{Accepts, AtEnd, Cause, Commit, Duty, Sequence, State};
+use crate::primitives::{Bell, check, check_within};
 
 const NOTHING: Accepts = Accepts { permit: false, cancel: false };
 const PERMIT: Accepts = Accepts { permit: true, cancel: false };
