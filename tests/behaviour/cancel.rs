@@ -639,3 +639,41 @@ fn cancellation_calls_no_panic_hook() {
     child.expect_success();
     assert!(!child.stderr.contains("panicked"), "{}", child.stderr);
 }
+
+/// Runs `last` in a thread that was cancelled before, and expects it to unwind.
+fn expect_delivered(last: impl FnOnce(JoinHandle<()>) + Send + 'static) {
+    let (started, go) = (Flag::default(), Flag::default());
+    let (inner, wait) = (started.clone(), go.clone());
+    let handle = thread::spawn(move || {
+        let finished = thread::spawn(|| ());
+        until(|| finished.is_finished());
+        thread::current().unpark();
+        inner.raise();
+        while !wait.is_raised() {
+            let _ = catch_unwind(thread::yield_now);
+        }
+        last(finished);
+        unreachable!("a call that may wait has returned to a cancelled thread");
+    });
+    started.wait();
+    handle.cancel().unwrap();
+    go.raise();
+    expect_cancelled(handle);
+}
+
+#[test]
+fn join_of_a_finished_thread_delivers_a_cancellation() {
+    everywhere(|_| expect_delivered(|finished| finished.join().unwrap()));
+}
+
+#[test]
+fn park_with_a_permit_delivers_a_cancellation() {
+    everywhere(|_| expect_delivered(|_| thread::park()));
+    everywhere(|_| expect_delivered(|_| thread::park_timeout(FOR_EVER)));
+}
+
+#[test]
+fn sleep_and_yield_that_need_no_wait_deliver_a_cancellation() {
+    everywhere(|_| expect_delivered(|_| thread::sleep(Duration::ZERO)));
+    everywhere(|_| expect_delivered(|_| thread::yield_now()));
+}
