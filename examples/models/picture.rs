@@ -65,7 +65,7 @@ fn draw_row(body: &mut String, measured: &Measured, row: &Row, y: u32, colour: &
 
 /// Writes `content` in lines, and returns where the next may start.
 fn paragraph(body: &mut String, class: &str, mut y: u32, content: &str) -> u32 {
-    let (characters, height) = if class == "body" { (118, 21) } else { (146, 17) };
+    let (characters, height) = if class == "body" { (118, 21) } else { (140, 17) };
     let mut line = String::new();
     for word in content.split_whitespace() {
         if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > characters {
