@@ -48,18 +48,26 @@ fn expect_cancelled<T>(handle: JoinHandle<T>) {
 type Wait = fn();
 
 const WAITS: [(&str, Wait); 7] = [
-    ("park", || loop {
-        thread::park();
+    ("park", || {
+        loop {
+            thread::park();
+        }
     }),
-    ("park with a timeout", || loop {
-        thread::park_timeout(FOR_EVER);
+    ("park with a timeout", || {
+        loop {
+            thread::park_timeout(FOR_EVER);
+        }
     }),
     ("sleep", || thread::sleep(FOR_EVER)),
-    ("yield", || loop {
-        thread::yield_now();
+    ("yield", || {
+        loop {
+            thread::yield_now();
+        }
     }),
-    ("short sleeps", || loop {
-        thread::sleep(Duration::from_micros(10));
+    ("short sleeps", || {
+        loop {
+            thread::sleep(Duration::from_micros(10));
+        }
     }),
     ("join", || {
         // The joined thread runs on when this join is unwound, and is ended by hand after it.

@@ -166,8 +166,8 @@ fn destructor_that_waits_spawns_and_joins_finds_its_thread_alive() {
 }
 
 #[test]
-fn arm_in_place_sees_its_parents_values() {
-    // One worker that nobody helps: both arms run in place, or not at all under `never`.
+fn first_arm_sees_its_callers_values() {
+    // An arm is no thread; the first always runs where the call stands.
     everywhere(|_| {
         NUMBER.set(8);
         let (a, ()) = sylvan::join(|| NUMBER.get(), || ());

@@ -1,8 +1,8 @@
 //! Parking, sleeping, yielding: permits are kept, taken once, and by nothing but a park.
 #![forbid(unsafe_code)]
 
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use sylvan::thread;

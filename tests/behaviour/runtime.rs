@@ -422,9 +422,7 @@ fn runtimes_made_and_dropped_in_a_loop_leave_nothing_behind() {
                 }
             }
         };
-        let counts = || {
-            (process::kernel_threads(), process::descriptors(), live_stacks())
-        };
+        let counts = || (process::kernel_threads(), process::descriptors(), live_stacks());
         let first = counts();
         // The first rounds fill caches: of the allocator, of the arena, of the kernel's stacks.
         rounds(5);

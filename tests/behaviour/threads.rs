@@ -197,7 +197,7 @@ fn builder_gives_the_stack_that_was_asked_for() {
             dig(4 << 20)
         });
         assert_eq!(large.unwrap().join().unwrap(), 1);
-        let small = Builder::new().stack_size(128 << 10).spawn(|| thread::yield_now());
+        let small = Builder::new().stack_size(128 << 10).spawn(thread::yield_now);
         small.unwrap().join().unwrap();
     });
 }
