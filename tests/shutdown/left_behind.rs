@@ -1,0 +1,170 @@
+//! Threads that do not end: they are reported by name and left behind, and the process goes on where
+//! their kernel thread can be spared. All of it in child processes, which the leak ends with.
+
+use std::panic::catch_unwind;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use sylvan::{Mapping, thread};
+
+use crate::support::{self, child, shape, wait_for};
+use crate::{Left, WaitsForEver, is_cancelled, is_leaked, named};
+
+/// Goes on for ever, whatever it is told: each wait is unwound, and each unwinding caught.
+fn swallow_cancellations() {
+    loop {
+        let _ = catch_unwind(|| thread::sleep(Duration::from_millis(1)));
+    }
+}
+
+#[test]
+fn a_thread_left_behind_is_reported_by_name_and_the_process_goes_on() {
+    const NAME: &str =
+        "left_behind::a_thread_left_behind_is_reported_by_name_and_the_process_goes_on";
+    match support::case().as_deref() {
+        None => (),
+        Some(mapping) => {
+            let mapping: Mapping = mapping.parse().unwrap();
+            let before = support::kernel_threads();
+            let timeout = Duration::from_millis(100);
+            let builder = shape(mapping).workers(2).name("crew").shutdown_timeout(timeout);
+            let runtime = builder.build().unwrap();
+            let clung = named(&runtime.handle(), "clinging", || {
+                let _waits = WaitsForEver;
+                thread::park();
+            });
+            let good = named(&runtime.handle(), "well-behaved", thread::park);
+            runtime.run(|| thread::sleep(Duration::from_millis(20)));
+            let begun = Instant::now();
+            drop(runtime);
+            let took = begun.elapsed();
+            assert!(took >= timeout && took < timeout * 10, "{took:?}");
+            assert!(is_cancelled(good));
+            if mapping == Mapping::ManyToMany {
+                assert!(is_leaked(clung));
+            }
+            // The leaked thread keeps one kernel thread, and that one only.
+            wait_for("the other worker to end", || support::kernel_threads() == before + 1);
+            assert_eq!(sylvan::run(|| thread::spawn(|| 3).join().unwrap()), 3);
+            println!("went on");
+            return;
+        }
+    }
+    for mapping in ["m:n", "1:1"] {
+        let ended = child(NAME, mapping).run().passed().prints(&["went on"]);
+        ended
+            .says(&[
+                "sylvan: the runtime 'crew' was shut down, and after 100ms not all of its threads",
+            ])
+            .says(&["thread 'clinging' (number ", "tests/shutdown/"])
+            .does_not_say("well-behaved");
+    }
+}
+
+#[test]
+fn a_thread_that_swallows_cancellations_is_left_behind_and_reported() {
+    const NAME: &str =
+        "left_behind::a_thread_that_swallows_cancellations_is_left_behind_and_reported";
+    match support::case().as_deref() {
+        None => (),
+        Some(mapping) => {
+            let timeout = Duration::from_millis(100);
+            let builder = shape(mapping.parse().unwrap()).workers(1).shutdown_timeout(timeout);
+            let runtime = builder.build().unwrap();
+            named(&runtime.handle(), "stubborn", swallow_cancellations);
+            runtime.run(|| thread::sleep(Duration::from_millis(20)));
+            let begun = Instant::now();
+            drop(runtime);
+            let took = begun.elapsed();
+            assert!(took >= timeout && took < timeout * 10, "{took:?}");
+            assert_eq!(sylvan::run(|| 3), 3);
+            println!("went on");
+            return;
+        }
+    }
+    for mapping in ["m:n", "1:1"] {
+        let ended = child(NAME, mapping).run().passed().prints(&["went on"]);
+        ended.says(&["was shut down", "thread 'stubborn'"]);
+    }
+    // The worker is the caller's own kernel thread.
+    child(NAME, "n:1").run().aborted().says(&["thread 'stubborn'"]);
+}
+
+#[test]
+fn neighbours_of_a_thread_that_swallows_cancellations_are_unwound() {
+    const NAME: &str =
+        "left_behind::neighbours_of_a_thread_that_swallows_cancellations_are_unwound";
+    if support::case().is_some() {
+        let timeout = Duration::from_millis(300);
+        let builder = shape(Mapping::ManyToMany).workers(1).shutdown_timeout(timeout);
+        let runtime = builder.build().unwrap();
+        named(&runtime.handle(), "stubborn", swallow_cancellations);
+        let neighbours: Vec<Left> =
+            (0..10).map(|_| named(&runtime.handle(), "neighbour", thread::park)).collect();
+        runtime.run(|| thread::sleep(Duration::from_millis(20)));
+        drop(runtime);
+        assert!(neighbours.into_iter().all(is_cancelled));
+        return;
+    }
+    child(NAME, "m:n").run().passed().says(&["thread 'stubborn'"]).does_not_say("neighbour");
+}
+
+#[test]
+fn a_scope_that_waits_for_a_thread_left_behind_is_left_behind_with_it() {
+    const NAME: &str =
+        "left_behind::a_scope_that_waits_for_a_thread_left_behind_is_left_behind_with_it";
+    if support::case().is_some() {
+        let timeout = Duration::from_millis(100);
+        let builder = shape(Mapping::ManyToMany).workers(2).shutdown_timeout(timeout);
+        let runtime = builder.build().unwrap();
+        let parent = named(&runtime.handle(), "parent", || {
+            let borrowed = [1, 2, 3];
+            thread::scope(|scope| {
+                let builder = thread::Builder::new().name("borrower".to_owned());
+                let child = builder.spawn_scoped(scope, || {
+                    let _waits = WaitsForEver;
+                    let _borrowed = &borrowed;
+                    thread::park();
+                });
+                drop(child.unwrap());
+            });
+            println!("the scope ended without its thread");
+        });
+        runtime.run(|| thread::sleep(Duration::from_millis(20)));
+        drop(runtime);
+        assert!(is_leaked(parent));
+        return;
+    }
+    let ended = child(NAME, "m:n").run().passed();
+    assert!(!ended.stdout.contains("the scope ended"), "{ended}");
+    ended.says(&["thread 'parent'", "thread 'borrower'"]);
+}
+
+#[test]
+fn a_worker_stuck_in_user_code_is_reported_and_the_drop_returns() {
+    const NAME: &str = "left_behind::a_worker_stuck_in_user_code_is_reported_and_the_drop_returns";
+    if support::case().is_some() {
+        static SPINS: AtomicBool = AtomicBool::new(false);
+        let timeout = Duration::from_millis(100);
+        let builder = shape(Mapping::ManyToMany).workers(2).name("crew");
+        let runtime = builder.shutdown_timeout(timeout).build().unwrap();
+        named(&runtime.handle(), "spinning", || {
+            SPINS.store(true, Ordering::SeqCst);
+            while SPINS.load(Ordering::SeqCst) {
+                std::hint::spin_loop();
+            }
+        });
+        wait_for("the loop", || SPINS.load(Ordering::SeqCst));
+        let begun = Instant::now();
+        drop(runtime);
+        let took = begun.elapsed();
+        assert!(took >= timeout && took < timeout * 10, "{took:?}");
+        assert_eq!(sylvan::run(|| 1), 1);
+        SPINS.store(false, Ordering::SeqCst);
+        std::thread::sleep(Duration::from_millis(20));
+        assert_eq!(sylvan::run(|| 2), 2, "what comes out late breaks nothing");
+        return;
+    }
+    let ended = child(NAME, "m:n").run().passed();
+    ended.says(&["runtime 'crew'", "worker crew-", "does not answer"]);
+}

@@ -1,0 +1,295 @@
+//! Shows how runtimes end: threads are unwound on their own kernel thread, what does not end is
+//! reported by name, and where going on would be a use after free the process aborts.
+//!
+//! What leaks keeps a kernel thread for ever, and what aborts takes the process along; both happen
+//! in child processes. There the process-wide counts of kernel threads can be taken too.
+
+mod left_behind;
+mod n_to_1;
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
+
+use support::{GREEN, MAPPINGS, child, shape, shapes, wait_for};
+use sylvan::{Handle, Mapping, Runtime, thread};
+
+/// Waits for ever in a destructor that runs while the thread is unwound.
+struct WaitsForEver;
+
+impl Drop for WaitsForEver {
+    fn drop(&mut self) {
+        thread::park();
+    }
+}
+
+/// Calls its closure when it is dropped.
+struct OnDrop<F: FnMut()>(F);
+
+impl<F: FnMut()> Drop for OnDrop<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
+
+fn named(runtime: &Handle, name: &'static str, f: impl FnOnce() + Send + 'static) -> Left {
+    // The inner spawn names it, and inside `spawn` the runtime is the current one.
+    let (sender, receiver) = mpsc::channel();
+    let outer = runtime.spawn(move || {
+        let builder = thread::Builder::new().name(name.to_owned());
+        sender.send(builder.spawn(f).unwrap()).unwrap();
+    });
+    outer.join().unwrap();
+    receiver.recv().unwrap()
+}
+
+type Left = thread::JoinHandle<()>;
+
+fn is_cancelled(left: Left) -> bool {
+    left.join().is_err_and(|payload| payload.is::<thread::Cancelled>())
+}
+
+fn is_leaked(left: Left) -> bool {
+    left.join().is_err_and(|payload| payload.is::<thread::Leaked>())
+}
+
+#[test]
+fn waiting_threads_are_unwound_and_their_joiners_told() {
+    for builder in shapes() {
+        let runtime = builder.build().unwrap();
+        let dropped = Arc::new(AtomicUsize::new(0));
+        let mut left = Vec::new();
+        runtime.run(|| {
+            for wait in 0..4 {
+                let dropped = dropped.clone();
+                left.push(thread::spawn(move || {
+                    let _count = OnDrop(|| _ = dropped.fetch_add(1, Ordering::SeqCst));
+                    match wait {
+                        0 => thread::park(),
+                        1 => thread::sleep(Duration::from_secs(3600)),
+                        2 => thread::scope(|scope| _ = scope.spawn(thread::park)),
+                        _ => _ = thread::spawn(thread::park).join(),
+                    }
+                    // What it waited for may have been unwound first.
+                    thread::park();
+                }));
+            }
+            // Only a thread that has started has a destructor to run.
+            thread::sleep(Duration::from_millis(20));
+        });
+        drop(runtime);
+        assert_eq!(dropped.load(Ordering::SeqCst), 4);
+        assert!(left.into_iter().all(is_cancelled));
+    }
+}
+
+#[test]
+fn threads_that_have_not_started_are_dropped_and_never_run() {
+    for mapping in GREEN {
+        let runtime = shape(mapping).workers(1).build().unwrap();
+        let ran = Arc::new(AtomicBool::new(false));
+        let dropped = Arc::new(AtomicBool::new(false));
+        let left = runtime.run(|| {
+            let (ran, dropped) = (ran.clone(), dropped.clone());
+            let held = OnDrop(move || dropped.store(true, Ordering::SeqCst));
+            // Cancelled before the single worker can have turned to it.
+            let left = thread::spawn(move || {
+                let _held = &held;
+                ran.store(true, Ordering::SeqCst);
+            });
+            left.cancel().unwrap();
+            left
+        });
+        drop(runtime);
+        assert!(is_cancelled(left));
+        assert!(dropped.load(Ordering::SeqCst) && !ran.load(Ordering::SeqCst), "{mapping}");
+    }
+}
+
+#[test]
+fn destructors_may_wait_spawn_and_join_while_the_shutdown_unwinds() {
+    for builder in shapes() {
+        let runtime = builder.shutdown_timeout(Duration::from_secs(20)).build().unwrap();
+        let steps = Arc::new(Mutex::new(Vec::new()));
+        let left: Vec<Left> = runtime.run(|| {
+            let started = Arc::new(AtomicUsize::new(0));
+            let left = (0..3).map(|_| {
+                let (steps, started) = (steps.clone(), started.clone());
+                thread::spawn(move || {
+                    let _cleans_up = OnDrop(move || {
+                        thread::sleep(Duration::from_millis(2));
+                        thread::yield_now();
+                        // Born cancelled: it gets no turn, and its joiner is told so.
+                        let late = thread::spawn(|| 1).join();
+                        let scoped = thread::scope(|scope| scope.spawn(|| 2).join().is_err());
+                        let late = late.is_err_and(|p| p.is::<thread::Cancelled>());
+                        steps.lock().unwrap().push((late, scoped));
+                    });
+                    started.fetch_add(1, Ordering::SeqCst);
+                    thread::park();
+                })
+            });
+            let left = left.collect();
+            while started.load(Ordering::SeqCst) < 3 {
+                thread::sleep(Duration::from_millis(1));
+            }
+            left
+        });
+        let config = runtime.config().clone();
+        drop(runtime);
+        assert_eq!(*steps.lock().unwrap(), [(true, true); 3], "{config:?}");
+        assert!(left.into_iter().all(is_cancelled), "{config:?}");
+    }
+}
+
+#[test]
+fn a_runtime_dropped_inside_one_of_its_own_threads_ends_all_the_same() {
+    const NAME: &str = "a_runtime_dropped_inside_one_of_its_own_threads_ends_all_the_same";
+    if let Some(mapping) = support::case() {
+        let mapping: Mapping = mapping.parse().unwrap();
+        let before = (support::kernel_threads(), support::descriptors());
+        for _ in 0..5 {
+            let runtime = shape(mapping).workers(2).build().unwrap();
+            let handle = runtime.handle();
+            let parked = handle.spawn(thread::park);
+            let dropped = handle.spawn(move || {
+                drop(runtime);
+                // The thread was cancelled with the others, and this is its next wait.
+                thread::sleep(Duration::from_secs(3600));
+            });
+            assert!(is_cancelled(dropped));
+            assert!(is_cancelled(parked));
+        }
+        wait_for("nothing is left", || {
+            (support::kernel_threads(), support::descriptors()) == before
+        });
+        return;
+    }
+    for mapping in MAPPINGS {
+        child(NAME, &mapping.to_string()).run().passed().does_not_say("sylvan:");
+    }
+}
+
+#[test]
+fn a_runtime_dropped_in_a_thread_of_another_runtime_ends() {
+    for outer in shapes() {
+        let outer = outer.build().unwrap();
+        for inner in shapes() {
+            let inner = inner.build().unwrap();
+            let many = inner.config().mapping != Mapping::ManyToOne;
+            let parked = inner.handle().spawn(thread::park);
+            outer.run(|| drop(inner));
+            if many || outer.config().mapping == Mapping::OneToOne {
+                assert!(is_cancelled(parked));
+            }
+        }
+        assert_eq!(outer.run(|| thread::spawn(|| 1).join().unwrap()), 1);
+    }
+}
+
+#[test]
+fn timeouts_at_both_ends_of_their_range_work() {
+    for builder in shapes() {
+        let runtime = builder.shutdown_timeout(Duration::MAX).build().unwrap();
+        let left = runtime.run(|| {
+            let left = thread::spawn(thread::park);
+            thread::sleep(Duration::from_millis(2));
+            left
+        });
+        drop(runtime);
+        assert!(is_cancelled(left));
+    }
+    for builder in shapes() {
+        let runtime = builder.shutdown_timeout(Duration::ZERO).build().unwrap();
+        assert_eq!(runtime.run(|| thread::spawn(|| 1).join().unwrap()), 1);
+    }
+}
+
+#[test]
+fn worker_hooks_that_panic_or_wait_harm_nobody() {
+    const NAME: &str = "worker_hooks_that_panic_or_wait_harm_nobody";
+    if let Some(mapping) = support::case() {
+        let builder = shape(mapping.parse().unwrap()).workers(2);
+        let waits = builder
+            .clone()
+            .on_worker_start(|| thread::sleep(Duration::from_millis(2)))
+            .on_worker_stop(|| thread::sleep(Duration::from_millis(2)));
+        assert_eq!(waits.build().unwrap().run(|| thread::spawn(|| 1).join().unwrap()), 1);
+        let panics = builder.on_worker_start(|| panic!("start")).on_worker_stop(|| panic!("stop"));
+        assert_eq!(panics.build().unwrap().run(|| thread::spawn(|| 2).join().unwrap()), 2);
+        return;
+    }
+    for mapping in GREEN {
+        child(NAME, &mapping.to_string()).run().passed();
+    }
+}
+
+#[test]
+fn the_end_of_the_process_ends_the_default_runtime_without_a_word() {
+    const NAME: &str = "the_end_of_the_process_ends_the_default_runtime_without_a_word";
+    if support::case().is_some() {
+        let parked = thread::spawn(thread::park);
+        let busy = thread::spawn(|| {
+            loop {
+                thread::yield_now();
+            }
+        });
+        assert_eq!(thread::spawn(|| 4).join().unwrap(), 4);
+        drop((parked, busy));
+        return;
+    }
+    for mapping in ["1:1", "n:1", "m:n"] {
+        let ended = child(NAME, "default").env("SYLVAN_MAPPING", mapping).run().passed();
+        ended.does_not_say("sylvan");
+    }
+}
+
+#[test]
+fn runtimes_made_and_dropped_in_a_loop_leave_nothing() {
+    const NAME: &str = "runtimes_made_and_dropped_in_a_loop_leave_nothing";
+    if let Some(mapping) = support::case() {
+        let builder = shape(mapping.parse().unwrap()).workers(3);
+        let round = |runtime: Runtime| {
+            runtime.run(|| {
+                let _left = thread::spawn(thread::park);
+                thread::scope(|scope| _ = scope.spawn(thread::yield_now));
+            });
+        };
+        round(builder.clone().build().unwrap());
+        let before = (support::kernel_threads(), support::descriptors());
+        for _ in 0..50 {
+            round(builder.clone().build().unwrap());
+        }
+        wait_for("nothing is left", || {
+            (support::kernel_threads(), support::descriptors()) == before
+        });
+        assert_eq!(sylvan::__private::doors::live_stacks(), 0);
+        return;
+    }
+    for mapping in MAPPINGS {
+        child(NAME, &mapping.to_string()).run().passed();
+    }
+}
+
+/// A panic hook sees nothing of a cancellation.
+#[test]
+fn a_shutdown_calls_no_panic_hook() {
+    const NAME: &str = "a_shutdown_calls_no_panic_hook";
+    if support::case().is_some() {
+        std::panic::set_hook(Box::new(|_| println!("the hook ran")));
+        for builder in shapes() {
+            let runtime = builder.build().unwrap();
+            for _ in 0..10 {
+                let caught = AssertUnwindSafe(|| drop(runtime.handle().spawn(thread::park)));
+                catch_unwind(caught).unwrap();
+            }
+            runtime.run(|| thread::sleep(Duration::from_millis(2)));
+        }
+        return;
+    }
+    let ended = child(NAME, "hook").run().passed();
+    assert!(!ended.stdout.contains("the hook ran"), "{ended}");
+}
