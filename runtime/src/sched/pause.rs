@@ -4,7 +4,7 @@
 //! numbers. Nothing here polls while nobody runs: a worker sleeps until its next timer, until
 //! something is sent to it, or until it is picked to search.
 
-use std::sync::atomic::{Ordering, fence};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::clock;
@@ -137,10 +137,7 @@ impl<C: Choices> Worker<C> {
         let mut sleep = idle.fall_asleep(core.index, searching);
         // Step 5: what came from outside before the announcement was seen by nobody else. So was
         // the runtime's end: `nudge_all` reaches those who have announced their sleep, and only
-        // them.
-        // ORDERING: SeqCst; pairs with the fence in `nudge_all`: either it sees the announcement,
-        // or the phase is seen here.
-        fence(Ordering::SeqCst);
+        // them. The fence in `fall_asleep` stands between the announcement and these looks.
         let ended = core.shared.phase() >= Phase::Ended;
         if !ended && core.shared.injector.is_empty() && !mailbox.has_messages() {
             record::event(Event::Sleep);

@@ -233,6 +233,8 @@ impl Shared {
         }
         // ORDERING: SeqCst; as above.
         self.outside.spawned.fetch_sub(1, Ordering::SeqCst);
+        // Whoever counted meanwhile saw a thread that never was, and may not count again.
+        self.try_end();
         Err(io::Error::new(
             io::ErrorKind::NotConnected,
             format!(
@@ -267,7 +269,7 @@ impl Shared {
     /// Makes every worker look round.
     pub(crate) fn nudge_all(&self) {
         // ORDERING: SeqCst; between the change that everybody shall see and the look at who
-        // sleeps. Pairs with the fence in `Worker::sleep`.
+        // sleeps. Pairs with the fence in `Idle::fall_asleep`.
         fence(Ordering::SeqCst);
         for remote in &self.remotes {
             if remote.mailbox.nudge() {

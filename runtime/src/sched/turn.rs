@@ -183,6 +183,10 @@ impl<C: Choices> Worker<C> {
     fn take_injected(&self) -> Option<Next> {
         loop {
             let job = self.core.steal_injected()?;
+            if !self.core.deque.is_empty() {
+                // The rest of the batch lies here now, and on the way nobody could see it.
+                self.core.offered();
+            }
             if let Some(thread) = self.core.accept(job) {
                 return Some(Next::Fresh(thread));
             }
@@ -242,6 +246,7 @@ impl<C: Choices> Worker<C> {
             None => {
                 // Behind everything else that runs and may come to rest.
                 core.shared.injector.push(Job::thread(thread));
+                core.offered();
                 std::thread::yield_now();
                 None
             }
