@@ -1,13 +1,7 @@
-//! Shows that the macros do what their pages say, and that wrong use is told what is right.
+//! Shows that the macros do what their pages say.
 //!
-//! What compiles is tested here directly; `#[sylvan::main]` needs programs of its own (`ui/pass`),
-//! and so does what must not compile (`ui/fail`, with the compiler's words beside it). All of these
-//! go through one run of trybuild, for each run locks and checks the whole dependency tree again.
-//! After a change of messages: `TRYBUILD=overwrite cargo test --test macros_ui`, then read the
-//! diff.
-//!
-//! What this file must never do: pin words of the compiler that depend on the library's own source,
-//! such as a quoted bound; they would change with every edit there.
+//! What must not compile, and programs of their own for `#[sylvan::main]`, are in the macro
+//! crate's `tests/ui`.
 #![forbid(unsafe_code)]
 
 use std::cell::Cell;
@@ -16,13 +10,6 @@ use std::process::ExitCode;
 use std::sync::Mutex;
 
 use sylvan::{go, join};
-
-#[test]
-fn programs_compile_or_fail_as_documented() {
-    let cases = trybuild::TestCases::new();
-    cases.pass("tests/ui/pass/*.rs");
-    cases.compile_fail("tests/ui/fail/*.rs");
-}
 
 fn forty() -> u32 {
     40
