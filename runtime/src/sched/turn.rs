@@ -183,10 +183,6 @@ impl<C: Choices> Worker<C> {
     fn take_injected(&self) -> Option<Next> {
         loop {
             let job = self.core.steal_injected()?;
-            if !self.core.deque.is_empty() {
-                // The rest of the batch lies here now, and on the way nobody could see it.
-                self.core.offered();
-            }
             if let Some(thread) = self.core.accept(job) {
                 return Some(Next::Fresh(thread));
             }
@@ -382,7 +378,13 @@ impl Core {
                 return None;
             }
             match injector.steal_batch_with_limit_and_pop(&self.deque, 16) {
-                crossbeam_deque::Steal::Success(job) => return Some(job),
+                crossbeam_deque::Steal::Success(job) => {
+                    if !self.deque.is_empty() {
+                        // The rest of the batch lies here now, and on the way nobody could see it.
+                        self.offered();
+                    }
+                    return Some(job);
+                }
                 crossbeam_deque::Steal::Empty => return None,
                 crossbeam_deque::Steal::Retry => std::hint::spin_loop(),
             }
