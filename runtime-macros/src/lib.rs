@@ -56,8 +56,9 @@ use crate::args::Entry;
 ///
 /// # Panics
 ///
-/// Panics with the builder's error if the runtime cannot start, for example because a variable of
-/// the environment is wrong. A panic of the body goes on in the annotated function.
+/// A panic of the body goes on in the annotated function. A runtime that cannot start, for example
+/// because a variable of the environment is wrong, is no panic: the builder's error is printed, and
+/// the program ends with `ExitCode::FAILURE`.
 ///
 /// # Examples
 ///

@@ -293,3 +293,13 @@ fn a_shutdown_calls_no_panic_hook() {
     let ended = child(NAME, "hook").run().passed();
     assert!(!ended.stdout.contains("the hook ran"), "{ended}");
 }
+
+#[test]
+fn an_n_to_1_runtime_that_nobody_ran_is_ended_where_it_is_dropped() {
+    let outer = shape(Mapping::ManyToMany).workers(2).build().unwrap();
+    let queued = outer.run(|| {
+        let runtime = shape(Mapping::ManyToOne).build().unwrap();
+        runtime.handle().spawn(|| ())
+    });
+    assert!(queued.join().unwrap_err().is::<thread::Cancelled>());
+}

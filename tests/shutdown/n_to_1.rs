@@ -52,7 +52,11 @@ mod program {
         });
         drop(left.unwrap());
         thread::sleep(std::time::Duration::from_millis(5));
-        if std::env::var_os("FAIL").is_some() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+        match (std::env::var_os("FAIL"), std::env::var_os("THREE")) {
+            (Some(_), _) => ExitCode::FAILURE,
+            (_, Some(_)) => ExitCode::from(3),
+            _ => ExitCode::SUCCESS,
+        }
     }
 }
 
@@ -65,7 +69,7 @@ fn a_main_under_n_to_1_with_a_thread_left_behind_exits_with_its_own_code() {
         println!("returned");
         std::process::exit(9);
     }
-    for (variable, code) in [("SUCCEED", 0), ("FAIL", 1)] {
+    for (variable, code) in [("SUCCEED", 0), ("FAIL", 1), ("THREE", 3)] {
         let ended = child(NAME, "main").env(variable, "1").run().exited_with(code);
         assert!(!ended.stdout.contains("returned"), "{ended}");
         ended

@@ -44,9 +44,9 @@ pub fn main(options: Options, f: fn() -> ExitCode) -> ExitCode {
         }
     };
     let code = runtime.run(f);
-    // `ExitCode` does not tell its number; success is the only one that can be compared.
-    let number = if code == ExitCode::SUCCESS { 0 } else { 1 };
-    runtime.end_or_exit(number);
+    // `ExitCode` does not tell its number, but it can be compared.
+    let number = (0..=u8::MAX).find(|number| code == ExitCode::from(*number));
+    runtime.end_or_exit(number.map_or(1, i32::from));
     code
 }
 

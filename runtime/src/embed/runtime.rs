@@ -22,7 +22,8 @@ use crate::thread::{JoinHandle, join_arms, run_scoped};
 ///
 /// Dropped inside one of its own threads it starts the shutdown and does not wait. An N:1 runtime
 /// that belongs to another kernel thread is only marked; its owner carries the shutdown out when
-/// it ends.
+/// it ends. One that nobody has run, dropped inside a thread of another runtime, is ended by a
+/// helper.
 ///
 /// # Blocking
 ///
@@ -91,7 +92,7 @@ impl Runtime {
     }
 
     /// Ends the runtime like a drop, and the process with `code` if an N:1 runtime's threads are
-    /// left: a good end must not become an abort.
+    /// left.
     pub(super) fn end_or_exit(self, code: i32) {
         shutdown::shutdown(&self.shared, Leftover::Exit(code));
     }

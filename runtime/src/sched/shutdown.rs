@@ -28,7 +28,9 @@ use crate::task::{Header, Reason, WaitKind, current};
 pub(crate) enum Leftover {
     /// The process aborts after the report.
     Abort,
-    /// The process exits with this code after the report: the program's main has ended well.
+    /// The process exits with this code after the report: the program's main has returned, and a
+    /// good end must not become an abort. It must not go on either, for the kernel thread may not
+    /// end before the leaked threads whose thread-locals it holds.
     Exit(i32),
 }
 
@@ -46,13 +48,14 @@ pub(crate) fn shutdown(shared: &Arc<Shared>, leftover: Leftover) {
         return;
     }
     match shared.config.mapping {
-        Mapping::OneToOne => one_to_one(shared, leftover),
+        Mapping::OneToOne => one_to_one(shared),
         Mapping::ManyToOne => {
             shared.post_all(|| Message::CancelAll);
             let inside = Core::current().is_some_and(|core| Arc::ptr_eq(&core.shared, shared));
-            let m = &shared.many_to_one;
-            if !inside && (m.is_owner() || m.is_unowned()) && current::worker().is_null() {
+            if !inside && can_own(shared) && current::worker().is_null() {
                 by_owner(shared, leftover);
+            } else if shared.many_to_one.is_unowned() {
+                by_helper(shared);
             }
         }
         Mapping::ManyToMany => {
@@ -173,13 +176,23 @@ pub(crate) fn by_owner(shared: &Arc<Shared>, leftover: Leftover) {
     }
 }
 
+/// Ends an N:1 runtime that nobody has run and that is dropped where it cannot be run, inside a
+/// thread of another runtime: what was queued on it must be dropped, and its joiners be told. None
+/// of its threads has started, so any kernel thread will do.
+fn by_helper(shared: &Arc<Shared>) {
+    let helped = shared.clone();
+    let helper = std::thread::Builder::new().name(format!("{}-end", shared.config.name));
+    // If no kernel thread can be had, the runtime stays marked, as one whose owner never comes.
+    let _ = helper.spawn(move || by_owner(&helped, Leftover::Abort));
+}
+
 fn can_own(shared: &Shared) -> bool {
     shared.many_to_one.is_owner() || shared.many_to_one.is_unowned()
 }
 
 // SUSPENDS
 #[track_caller]
-fn one_to_one(shared: &Arc<Shared>, leftover: Leftover) {
+fn one_to_one(shared: &Arc<Shared>) {
     let book = &shared.one_to_one;
     for thread in book.threads() {
         door::cancel(&thread);
@@ -205,7 +218,6 @@ fn one_to_one(shared: &Arc<Shared>, leftover: Leftover) {
         .map(|thread| report::line_from_outside(thread))
         .collect();
     print_report(shared, &lines);
-    let _ = leftover;
 }
 
 /// Leaks what is left on a worker. True: stacks are left, so the kernel thread must stay.
