@@ -142,14 +142,20 @@ impl Idle {
             .is_ok()
     }
 
-    /// Whether a worker that has pushed work must pick a searcher: somebody sleeps, nobody
-    /// searches, and no sentinel stands.
+    /// Whether a worker that has pushed work must pick a searcher.
     #[inline]
     pub(crate) fn must_pick(&self) -> bool {
         // Keeps the push before the look, for the compiler; the barrier of step 6 does it for the
         // processor.
         light_barrier();
-        // ORDERING: Relaxed; the pusher's own last change of this word is seen in any case, and
+        self.is_vacant()
+    }
+
+    /// Whether nobody is committed to look: somebody sleeps, nobody searches, and no sentinel
+    /// stands.
+    #[inline]
+    pub(crate) fn is_vacant(&self) -> bool {
+        // ORDERING: Relaxed; the caller's own last change of this word is seen in any case, and
         // what others change later is their duty. See `README.md`, step 2.
         let word = self.word.load(Ordering::Relaxed);
         word & FIELD != 0 && word & !FIELD == 0
@@ -182,7 +188,7 @@ impl Idle {
             // somebody may have fallen asleep: then the search is given once more.
             // ORDERING: AcqRel; sees the bit of whoever fell asleep before this change.
             self.word.fetch_sub(SEARCHING, Ordering::AcqRel);
-            if !self.must_pick() || !self.has_unpicked() {
+            if !self.is_vacant() || !self.has_unpicked() {
                 return None;
             }
         }

@@ -88,7 +88,7 @@ impl<C: Choices> Worker<C> {
                 let last = core.shared.idle.end_search_with_work();
                 // Step 3: the last searcher that finds something hands the search on, for there
                 // may be more, and a sentinel's post may be vacant.
-                if last && (core.shared.idle.must_pick() || core.sees_work()) {
+                if last && (core.shared.idle.is_vacant() || core.sees_work()) {
                     core.shared.pick_searcher();
                 }
                 return true;
@@ -223,7 +223,7 @@ impl Core {
     /// void. Pushes from now on see that, and pick; those before may have relied on the promise
     /// and may not have been seen here yet, which the barrier mends.
     fn hand_over(&self) {
-        if self.shared.idle.must_pick() && (!os::heavy_barrier() || self.sees_work()) {
+        if self.shared.idle.is_vacant() && (!os::heavy_barrier() || self.sees_work()) {
             self.shared.pick_searcher();
         }
     }

@@ -123,7 +123,7 @@ impl World {
         for job in 0..self.jobs.len() {
             if self.take(job) {
                 // Step 3.
-                if self.idle.end_search_with_work() && (self.idle.must_pick() || self.sees_work()) {
+                if self.idle.end_search_with_work() && (self.idle.is_vacant() || self.sees_work()) {
                     self.pick_searcher();
                 }
                 self.taken[job].ring();
@@ -140,7 +140,7 @@ impl World {
 
     /// Step 6.
     fn hand_over(&self) {
-        if self.idle.must_pick() {
+        if self.idle.is_vacant() {
             // The heavy barrier.
             fence(Ordering::SeqCst);
             if self.sees_work() {
@@ -325,6 +325,17 @@ fn work_from_outside_is_found_while_two_workers_fall_asleep() {
         for worker in workers {
             worker.join().unwrap();
         }
+    });
+}
+
+#[test]
+fn work_from_outside_is_found_by_the_only_worker() {
+    check_within(3, || {
+        let (world, _) = World::new(1, &[], Place::Injector, 1);
+        let worker = awake(&world, 0);
+        world.inject(0);
+        world.wait_for_all();
+        assert_eq!(worker.join().unwrap(), Left::Stuck);
     });
 }
 
