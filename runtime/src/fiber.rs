@@ -44,6 +44,8 @@ use crate::stack::{Class, Stack};
 pub(crate) enum Resume {
     /// Go on.
     Run,
+    /// Say where you are, and leave again; see [`Fiber::trace`].
+    Describe,
     /// Only for a resting fiber: return, so that the stack can be had back.
     Return,
 }
@@ -57,6 +59,8 @@ pub(crate) enum Suspended {
     Waiting,
     /// It carries no thread any more.
     Resting,
+    /// It has described itself, and is where it was.
+    Described,
 }
 
 type Context = Coroutine<Resume, Suspended, (), View>;
@@ -70,8 +74,27 @@ pub(crate) struct Fiber {
     base: Cell<usize>,
     /// About where the stack pointer was when the fiber was left; for the prefetch.
     saved_sp: Cell<usize>,
+    /// Where a description goes; set while one is asked for.
+    trace: Cell<*mut Trace>,
     /// The stack on which all of this lies; taken out at the end.
     stack: UnsafeCell<ManuallyDrop<Stack>>,
+}
+
+/// The return addresses of a suspended fiber, innermost first.
+pub(crate) struct Trace {
+    addresses: [usize; FRAMES_MAX],
+    len: usize,
+}
+
+impl Trace {
+    pub(crate) fn new() -> Trace {
+        Trace { addresses: [0; FRAMES_MAX], len: 0 }
+    }
+
+    /// The addresses; none if the fiber had too little stack left to look.
+    pub(crate) fn addresses(&self) -> &[usize] {
+        &self.addresses[..self.len]
+    }
 }
 
 /// The part of a stack that corosensei sees. It owns nothing.
@@ -123,6 +146,7 @@ impl Fiber {
             limit: Cell::new(stack.limit()),
             base: Cell::new(base),
             saved_sp: Cell::new(base - SAVED_SP_GUESS_BYTES),
+            trace: Cell::new(ptr::null_mut()),
             stack: UnsafeCell::new(ManuallyDrop::new(stack)),
         };
         // SAFETY: `place` is aligned, lies in the stack that the fiber owns from now on, above
@@ -159,7 +183,59 @@ impl Fiber {
         // SAFETY: set by the first resume; the yielder lies on this stack, above all frames of
         // ours, until the entry function returns.
         let yielder = unsafe { &*self.yielder.get() };
-        yielder.suspend(why)
+        let mut how = yielder.suspend(why);
+        while how == Resume::Describe {
+            self.describe();
+            how = yielder.suspend(Suspended::Described);
+        }
+        how
+    }
+
+    /// Lets the suspended fiber write its own return addresses into `trace`. It runs for some
+    /// microseconds, on its own stack, and is suspended as before afterwards.
+    ///
+    /// A dump is a message to oneself because nobody else can read a stack without frame pointers
+    /// or a copy of the registers. The thread allocates nothing meanwhile, takes no lock and calls
+    /// no user code.
+    ///
+    /// # Safety
+    /// S1: as for [`Fiber::resume`], but the caller may itself be on another fiber; this one is
+    /// suspended in [`Fiber::suspend`].
+    pub(crate) unsafe fn trace(&self, trace: &mut Trace) {
+        self.trace.set(trace);
+        // SAFETY: S1 of ours.
+        let left = unsafe { self.resume(Resume::Describe) };
+        self.trace.set(ptr::null_mut());
+        if left != Some(Suspended::Described) {
+            os::abort_with("a suspended fiber did not come back from its description");
+        }
+    }
+
+    /// The fiber's part of [`Fiber::trace`].
+    #[cold]
+    #[inline(never)]
+    fn describe(&self) {
+        if self.remaining() < DESCRIBE_BYTES {
+            return;
+        }
+        // SAFETY: set by the caller of `trace`, who waits for us.
+        let trace = unsafe { &mut *self.trace.get() };
+        let home = ptr::from_ref(self).addr();
+        // SAFETY: the stack is taken out only when the fiber ends.
+        let stack = unsafe { &*self.stack.get() };
+        let mut was_home = false;
+        os::visit_frames(&mut |frame: os::Frame| {
+            // The chain runs on into the worker's frames: it ends where it leaves this stack. What
+            // comes before may lie on segments, which are entered from here.
+            let is_home = (stack.limit()..=home).contains(&frame.stack_address);
+            if was_home && !is_home || trace.len == FRAMES_MAX {
+                return false;
+            }
+            was_home |= is_home;
+            trace.addresses[trace.len] = frame.return_address;
+            trace.len += 1;
+            true
+        });
     }
 
     /// Takes the stack back.
@@ -235,6 +311,10 @@ pub(crate) fn on_stack<T>(fiber: Option<&Fiber>, stack: &mut Stack, f: impl FnOn
     value
 }
 
+/// A description is declined where less is left: the unwinder takes 7 KiB when it is cold.
+const DESCRIBE_BYTES: usize = 16 << 10;
+/// How many frames a description holds: 32 * 8 bytes = 256 bytes on the asking side's stack.
+const FRAMES_MAX: usize = 32;
 /// The control block starts at a cache line.
 const CONTROL_ALIGN: usize = 64;
 /// Where the first frames of a fresh fiber will lie, for the first prefetch.
@@ -273,6 +353,30 @@ mod tests {
         let stack = unsafe { Fiber::into_stack(fiber) };
         assert_eq!(stack.bottom(), bottom);
         pool.give(stack);
+    }
+
+    #[test]
+    fn a_suspended_fiber_describes_itself_and_goes_on_as_if_nothing_had_been() {
+        fn entry(fiber: &Fiber) {
+            // SAFETY: we run on the fiber.
+            let how = unsafe { fiber.suspend(Suspended::Waiting) };
+            assert_eq!(how, Resume::Run);
+        }
+        let mut pool = Pool::new();
+        let fiber = Fiber::new(pool.take(Class::DEFAULT).expect("a stack"), entry);
+        assert_eq!(resume(fiber, Resume::Run), Some(Suspended::Waiting));
+        for _ in 0..3 {
+            let mut trace = Trace::new();
+            // SAFETY: alive, suspended, and made by this kernel thread.
+            unsafe { fiber.as_ref().trace(&mut trace) };
+            // `describe`, perhaps `suspend`, and `entry` at least; not this test's frames.
+            assert!((2..FRAMES_MAX).contains(&trace.addresses().len()), "{:x?}", trace.addresses());
+            let (file, offset) = os::locate(trace.addresses()[0]).expect("an address of ours");
+            assert!(!file.is_empty() && offset > 0);
+        }
+        assert_eq!(resume(fiber, Resume::Run), None);
+        // SAFETY: it has returned.
+        pool.give(unsafe { Fiber::into_stack(fiber) });
     }
 
     #[test]

@@ -30,6 +30,7 @@ pub(crate) use linux::{
         discard, install_guard, map_count_limit, map_count_used, map_reserve, protect_none, unmap,
     },
     thread::{at_fork_in_child, at_thread_exit, set_timer_slack},
+    trace::{Frame, locate, visit_frames},
 };
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::ptr::NonNull;
 
 use crate::fiber;
-use crate::sched::door::{self, Cancel};
+use crate::sched::door::{self, Shield};
 use crate::sched::inplace;
 use crate::sched::job::{self, Job};
 use crate::sched::shared::Shared;
@@ -178,7 +178,8 @@ fn await_thief(slot: &'static Slot, site: &'static Location<'static>) {
     if me.state.is_cancelled() {
         door::cancel(&thief);
     }
-    let pending = door::begin(false, Cancel::Shielded);
+    let _shield = Shield::raise();
+    let pending = door::begin(false);
     if slot.announce_wait(pending.sequence()) {
         let mut reason = Reason::new(WaitKind::Arm, site);
         reason.owner = Some(thief.id);

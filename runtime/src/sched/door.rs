@@ -33,19 +33,29 @@ pub(crate) struct Pending {
     accepts: Accepts,
 }
 
-/// Whether cancellation may end a wait.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Cancel {
-    /// It ends the wait by unwinding, unless a shield is up or the thread unwinds already.
-    Delivers,
-    /// It does not; it is passed on to those that the wait is for.
-    Shielded,
+/// Keeps cancellations from being delivered to the current thread as long as it lives: for waits
+/// whose end the thread has to see. They still reach those that the wait is for.
+pub(crate) struct Shield(Me);
+
+impl Shield {
+    pub(crate) fn raise() -> Shield {
+        let me = current::me();
+        me.shield.set(me.shield.get() + 1);
+        Shield(me)
+    }
 }
 
-/// Opens a wait of the current thread. Delivers a cancellation that has come already.
-pub(crate) fn begin(permit: bool, cancel: Cancel) -> Pending {
+impl Drop for Shield {
+    fn drop(&mut self) {
+        self.0.shield.set(self.0.shield.get() - 1);
+    }
+}
+
+/// Opens a wait of the current thread. Unless a shield is up or the thread unwinds already, a
+/// cancellation ends the wait by unwinding, and one that has come before is delivered here.
+pub(crate) fn begin(permit: bool) -> Pending {
     let me = current::me();
-    let cancel = cancel == Cancel::Delivers && deliverable(&me);
+    let cancel = deliverable(&me);
     if cancel {
         if wants_end(&me) {
             deliver_here(&me);

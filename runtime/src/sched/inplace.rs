@@ -12,7 +12,7 @@ use std::panic::Location;
 use std::ptr;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use crate::sched::door::{self, Cancel};
+use crate::sched::door::{self, Shield};
 use crate::sched::job::Kind;
 use crate::sched::life;
 use crate::sched::worker::Core;
@@ -116,7 +116,8 @@ pub(crate) fn end_scope(scope: &ScopeData, kind: WaitKind, site: &'static Locati
         return;
     }
     // Shielded: the children are cancelled with their parent, and it has to see them end.
-    let pending = door::begin(false, Cancel::Shielded);
+    let _shield = Shield::raise();
+    let pending = door::begin(false);
     if scope.announce_wait(pending.sequence()) {
         let mut reason = Reason::new(kind, site);
         reason.object = ptr::from_ref(scope).addr();

@@ -1,11 +1,13 @@
 //! The sentences in which the scheduler names a thread and says what it waits for.
 //!
 //! Used where a person must find a thread in the source: the leak report of a shutdown. It reads
-//! headers and wait records at home, and never a stack.
+//! headers and wait records at home; stacks it asks to describe themselves, and never reads.
 
 use std::fmt::Write;
 
 use crate::clock;
+use crate::fiber::Trace;
+use crate::os;
 use crate::task::{Header, WaitRecord};
 
 /// One line: name, number, spawn site, state, and for a waiting thread its reason and site.
@@ -27,8 +29,30 @@ pub(crate) fn line(thread: &Header) -> String {
             let _ = write!(line, ", for thread number {owner}");
         }
         let _ = write!(line, ", for {seconds:.3} s");
+        line.push_str(&stack_of(thread));
     }
     line
+}
+
+/// Where a suspended thread is, as addresses that `addr2line -e FILE` takes.
+///
+/// HOME-ONLY: the thread waits, and this is its worker.
+fn stack_of(thread: &Header) -> String {
+    let mut text = String::new();
+    // SAFETY: WAITING-OWNS-FIBER: a thread with a record in force is suspended on its fiber.
+    let Some(fiber) = (unsafe { thread.fiber.get().as_ref() }) else { return text };
+    let mut trace = Trace::new();
+    // SAFETY: S1: as above, and this is its home.
+    unsafe { fiber.trace(&mut trace) };
+    let mut file = String::new();
+    for (name, offset) in trace.addresses().iter().filter_map(|address| os::locate(*address)) {
+        if name != file {
+            let _ = write!(text, "; stack in {name}:");
+            file = name;
+        }
+        let _ = write!(text, " {offset:#x}");
+    }
+    text
 }
 
 /// The part of a line that may be read from anywhere: without the reason of a wait.

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use crate::clock;
 use crate::sched::config::Mapping;
-use crate::sched::door::{self, Cancel};
+use crate::sched::door::{self, Shield};
 use crate::sched::many_to_many;
 use crate::sched::many_to_one;
 use crate::sched::report;
@@ -76,10 +76,11 @@ fn wait_until(
     settled: impl Fn() -> bool,
     announce: impl Fn(Option<(crate::task::HeaderRef, crate::task::Sequence)>),
 ) {
+    let _shield = Shield::raise();
     let deadline = clock::deadline_in(timeout);
     let reason: Reason = door::reason(WaitKind::Shutdown);
     while !settled() && deadline.is_none_or(|at| clock::now() < at) {
-        let pending = door::begin(false, Cancel::Shielded);
+        let pending = door::begin(false);
         announce(Some((pending.thread(), pending.sequence())));
         if settled() {
             pending.abandon();

@@ -278,7 +278,9 @@ impl<C: Choices> Worker<C> {
                     core.retire(fiber);
                 }
             }
-            None => crate::os::abort_with("a worker's fiber ended by itself"),
+            Some(Suspended::Described) | None => {
+                crate::os::abort_with("a worker's fiber ended or described itself unasked");
+            }
         }
     }
 }

@@ -8,7 +8,7 @@ use std::ptr;
 use std::sync::Arc;
 
 use crate::sched::config::Mapping;
-use crate::sched::door::{self, Cancel};
+use crate::sched::door;
 use crate::sched::inplace::{self, Policy};
 use crate::sched::shared::Shared;
 use crate::sched::worker::Core;
@@ -98,7 +98,7 @@ impl<T> JoinInner<T> {
         }
         // Before the wait begins: the panic may be caught, and the thread waits again.
         assert!(!ptr::eq(&*current::me(), &**header), "a thread cannot join itself");
-        let pending = door::begin(false, Cancel::Delivers);
+        let pending = door::begin(false);
         if life::register_joiner(header, pending.thread(), pending.sequence()) {
             let mut reason = Reason::new(WaitKind::Join, site);
             reason.owner = Some(header.id);

@@ -7,7 +7,7 @@ use std::panic::Location;
 use std::time::{Duration, Instant};
 
 use crate::clock;
-use crate::sched::door::{self, Cancel};
+use crate::sched::door;
 use crate::sched::spawn;
 use crate::task::{Reason, WaitKind, current};
 
@@ -47,7 +47,7 @@ fn park_until(deadline: Option<Instant>, site: &'static Location<'static>) {
     if current::me().state.try_take_permit() {
         return;
     }
-    let pending = door::begin(true, Cancel::Delivers);
+    let pending = door::begin(true);
     pending.wait(Reason::new(WaitKind::Park, site), deadline);
 }
 
@@ -79,7 +79,7 @@ pub fn sleep_until(deadline: Instant) {
 // SUSPENDS
 fn sleep_to(deadline: Option<Instant>, site: &'static Location<'static>) {
     door::switch_point();
-    let pending = door::begin(false, Cancel::Delivers);
+    let pending = door::begin(false);
     pending.wait(Reason::new(WaitKind::Sleep, site), deadline);
 }
 
