@@ -10,10 +10,10 @@ use std::hint::black_box;
 use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
 use std::sync::Arc;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use support::{GREEN, MAPPINGS, child, panic_of, shape, shapes, text_of};
+use support::{GREEN, MAPPINGS, child, panic_of, shape, shapes, text_of, until};
 use sylvan::{Mapping, Runtime, thread};
 
 /// Whatever went wrong before, threads still run, wait and are joined.
@@ -38,11 +38,16 @@ fn goes_on(runtime: &Runtime) {
 fn a_panic_in_a_thread_that_nobody_joins_harms_nobody() {
     for builder in shapes() {
         let runtime = builder.build().unwrap();
+        let unwound = Arc::new(AtomicUsize::new(0));
         runtime.run(|| {
             for _ in 0..5 {
-                drop(thread::spawn(|| panic!("unseen")));
+                let unwound = unwound.clone();
+                drop(thread::spawn(move || {
+                    let _counts = OnDrop(|| _ = unwound.fetch_add(1, Ordering::SeqCst));
+                    panic!("unseen");
+                }));
             }
-            thread::sleep(Duration::from_millis(2));
+            until("the panics", || unwound.load(Ordering::SeqCst) == 5);
         });
         goes_on(&runtime);
     }
@@ -149,7 +154,7 @@ fn a_payload_whose_drop_panics_harms_nobody() {
             for left in [0, 1, 20] {
                 drop(thread::spawn(move || panic_any(Bomb { left })));
                 let kept = thread::spawn(move || panic_any(Bomb { left }));
-                thread::sleep(Duration::from_millis(1));
+                until("its end", || kept.is_finished());
                 drop(kept);
             }
             let scoped =
@@ -176,7 +181,7 @@ fn a_result_or_closure_whose_drop_panics_harms_nobody() {
         runtime.run(|| {
             drop(thread::spawn(|| Grenade));
             let kept = thread::spawn(|| Grenade);
-            thread::sleep(Duration::from_millis(1));
+            until("its end", || kept.is_finished());
             drop(kept);
             let held = Grenade;
             let captured = thread::spawn(move || drop(held)).join().unwrap_err();
@@ -243,7 +248,10 @@ fn a_thread_that_catches_its_cancellation_may_go_on_and_is_unwound_again() {
         let caught = Arc::new(AtomicUsize::new(0));
         let count = caught.clone();
         let ended = runtime.run(move || {
+            let started = Arc::new(AtomicBool::new(false));
+            let starts = started.clone();
             let stubborn = thread::spawn(move || {
+                starts.store(true, Ordering::SeqCst);
                 for _ in 0..3 {
                     let end = catch_unwind(thread::park).unwrap_err();
                     assert!(end.is::<thread::Cancelled>());
@@ -251,7 +259,8 @@ fn a_thread_that_catches_its_cancellation_may_go_on_and_is_unwound_again() {
                 }
                 7
             });
-            thread::sleep(Duration::from_millis(2));
+            // Cancelled before that, it would never run.
+            until("its start", || started.load(Ordering::SeqCst));
             stubborn.cancel().unwrap();
             stubborn.join().unwrap()
         });

@@ -265,6 +265,19 @@ pub fn wait_for(what: &str, condition: impl Fn() -> bool) {
     }
 }
 
+/// Yields until `condition` holds, so that the other threads of its worker get there; panics when
+/// that takes absurdly long.
+///
+/// `wait_for` is for kernel threads: in a green thread it would stop the worker.
+#[track_caller]
+pub fn until(what: &str, condition: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !condition() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "waited in vain for: {what}");
+        sylvan::thread::yield_now();
+    }
+}
+
 /// The text of a panic's payload.
 pub fn text_of(payload: &(dyn std::any::Any + Send)) -> String {
     match (payload.downcast_ref::<&str>(), payload.downcast_ref::<String>()) {
