@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
-use support::{GREEN, MAPPINGS, child, shape, shapes, wait_for};
+use support::{GREEN, MAPPINGS, child, shape, shapes, until, wait_for};
 use sylvan::{Handle, Mapping, Runtime, thread};
 
 /// Waits for ever in a destructor that runs while the thread is unwound.
@@ -46,6 +46,18 @@ fn named(runtime: &Handle, name: &'static str, f: impl FnOnce() + Send + 'static
     receiver.recv().unwrap()
 }
 
+/// A thread that parks and has started: one that has not is never unwound.
+fn parked() -> Left {
+    let started = Arc::new(AtomicBool::new(false));
+    let starts = started.clone();
+    let left = thread::spawn(move || {
+        starts.store(true, Ordering::SeqCst);
+        thread::park();
+    });
+    until("the thread to start", || started.load(Ordering::SeqCst));
+    left
+}
+
 type Left = thread::JoinHandle<()>;
 
 fn is_cancelled(left: Left) -> bool {
@@ -61,24 +73,33 @@ fn waiting_threads_are_unwound_and_their_joiners_told() {
     for builder in shapes() {
         let runtime = builder.build().unwrap();
         let dropped = Arc::new(AtomicUsize::new(0));
+        let started = Arc::new(AtomicUsize::new(0));
         let mut left = Vec::new();
         runtime.run(|| {
             for wait in 0..4 {
-                let dropped = dropped.clone();
+                let (dropped, started) = (dropped.clone(), started.clone());
                 left.push(thread::spawn(move || {
                     let _count = OnDrop(|| _ = dropped.fetch_add(1, Ordering::SeqCst));
+                    let starts = started.clone();
+                    let park = move || {
+                        starts.fetch_add(1, Ordering::SeqCst);
+                        thread::park();
+                    };
                     match wait {
-                        0 => thread::park(),
-                        1 => thread::sleep(Duration::from_secs(3600)),
-                        2 => thread::scope(|scope| _ = scope.spawn(thread::park)),
-                        _ => _ = thread::spawn(thread::park).join(),
+                        0 => park(),
+                        1 => {
+                            started.fetch_add(1, Ordering::SeqCst);
+                            thread::sleep(Duration::from_secs(3600));
+                        }
+                        2 => thread::scope(|scope| _ = scope.spawn(park)),
+                        _ => _ = thread::spawn(park).join(),
                     }
                     // What it waited for may have been unwound first.
                     thread::park();
                 }));
             }
             // Only a thread that has started has a destructor to run.
-            thread::sleep(Duration::from_millis(20));
+            until("all to wait", || started.load(Ordering::SeqCst) == 4);
         });
         drop(runtime);
         assert_eq!(dropped.load(Ordering::SeqCst), 4);
@@ -133,9 +154,7 @@ fn destructors_may_wait_spawn_and_join_while_the_shutdown_unwinds() {
                 })
             });
             let left = left.collect();
-            while started.load(Ordering::SeqCst) < 3 {
-                thread::sleep(Duration::from_millis(1));
-            }
+            until("all to start", || started.load(Ordering::SeqCst) == 3);
             left
         });
         let config = runtime.config().clone();
@@ -194,11 +213,7 @@ fn a_runtime_dropped_in_a_thread_of_another_runtime_ends() {
 fn timeouts_at_both_ends_of_their_range_work() {
     for builder in shapes() {
         let runtime = builder.shutdown_timeout(Duration::MAX).build().unwrap();
-        let left = runtime.run(|| {
-            let left = thread::spawn(thread::park);
-            thread::sleep(Duration::from_millis(2));
-            left
-        });
+        let left = runtime.run(parked);
         drop(runtime);
         assert!(is_cancelled(left));
     }
@@ -283,10 +298,9 @@ fn a_shutdown_calls_no_panic_hook() {
         for builder in shapes() {
             let runtime = builder.build().unwrap();
             for _ in 0..10 {
-                let caught = AssertUnwindSafe(|| drop(runtime.handle().spawn(thread::park)));
+                let caught = AssertUnwindSafe(|| drop(runtime.run(parked)));
                 catch_unwind(caught).unwrap();
             }
-            runtime.run(|| thread::sleep(Duration::from_millis(2)));
         }
         return;
     }
