@@ -9,8 +9,22 @@ use std::time::Duration;
 
 use sylvan::{Mapping, thread};
 
-use crate::support::{self, child, shape};
-use crate::{OnDrop, WaitsForEver, is_cancelled, named};
+use crate::support::{self, child, shape, until};
+use crate::{Left, OnDrop, WaitsForEver, is_cancelled, named};
+
+/// Set by `cling`, of which there is one in a child process.
+static CLINGS: AtomicBool = AtomicBool::new(false);
+
+/// Cannot be unwound once it has started.
+fn cling() {
+    let _waits = WaitsForEver;
+    CLINGS.store(true, Ordering::SeqCst);
+    thread::park();
+}
+
+fn until_it_clings() {
+    until("the thread to cling", || CLINGS.load(Ordering::SeqCst));
+}
 
 #[test]
 fn an_n_to_1_runtime_with_a_thread_left_behind_aborts_after_the_report() {
@@ -20,11 +34,8 @@ fn an_n_to_1_runtime_with_a_thread_left_behind_aborts_after_the_report() {
         let timeout = Duration::from_millis(100);
         let runtime = shape(Mapping::ManyToOne).shutdown_timeout(timeout).build().unwrap();
         let handle = runtime.handle();
-        named(&handle, "clinging", || {
-            let _waits = WaitsForEver;
-            thread::park();
-        });
-        runtime.run(|| thread::sleep(Duration::from_millis(5)));
+        named(&handle, "clinging", cling);
+        runtime.run(until_it_clings);
         drop(runtime);
         println!("went on");
         return;
@@ -40,18 +51,14 @@ fn an_n_to_1_runtime_with_a_thread_left_behind_aborts_after_the_report() {
 }
 
 mod program {
-    use super::{ExitCode, WaitsForEver, thread};
+    use super::{ExitCode, cling, thread, until_it_clings};
 
     /// Leaves a thread behind that never ends.
     #[sylvan::main(mapping = "n:1")]
     pub fn main() -> ExitCode {
         let builder = thread::Builder::new().name("clinging".to_owned());
-        let left = builder.spawn(|| {
-            let _waits = WaitsForEver;
-            thread::park();
-        });
-        drop(left.unwrap());
-        thread::sleep(std::time::Duration::from_millis(5));
+        drop(builder.spawn(cling).unwrap());
+        until_it_clings();
         match (std::env::var_os("FAIL"), std::env::var_os("THREE")) {
             (Some(_), _) => ExitCode::FAILURE,
             (_, Some(_)) => ExitCode::from(3),
@@ -85,14 +92,21 @@ thread_local! {
 /// On which kernel thread, and whether its std thread-locals were still there.
 type Seen = Arc<Mutex<Option<(std::thread::ThreadId, bool)>>>;
 
-/// Parks with a destructor that looks at the kernel thread's own variables.
-fn park_over(seen: Seen) {
-    OWNED.with_borrow_mut(|text| text.push_str("owned"));
-    let _looks = OnDrop(move || {
-        let alive = OWNED.try_with(|text| *text.borrow() == "owned").unwrap_or(false);
-        *seen.lock().unwrap() = Some((std::thread::current().id(), alive));
+/// A thread that parks over a destructor that looks at the kernel thread's own variables.
+fn parked_over(seen: Seen) -> Left {
+    let started = Arc::new(AtomicBool::new(false));
+    let starts = started.clone();
+    let parked = thread::spawn(move || {
+        OWNED.with_borrow_mut(|text| text.push_str("owned"));
+        let _looks = OnDrop(move || {
+            let alive = OWNED.try_with(|text| *text.borrow() == "owned").unwrap_or(false);
+            *seen.lock().unwrap() = Some((std::thread::current().id(), alive));
+        });
+        starts.store(true, Ordering::SeqCst);
+        thread::park();
     });
-    thread::park();
+    until("the destructor to be there", || started.load(Ordering::SeqCst));
+    parked
 }
 
 #[test]
@@ -103,11 +117,7 @@ fn an_n_to_1_runtime_dropped_by_another_kernel_thread_is_ended_by_its_owner() {
     let (ended, wait) = mpsc::channel::<()>();
     let owner = std::thread::spawn(move || {
         let runtime = shape(Mapping::ManyToOne).build().unwrap();
-        let parked = runtime.run(|| {
-            let parked = thread::spawn(move || park_over(in_owner));
-            thread::sleep(Duration::from_millis(2));
-            parked
-        });
+        let parked = runtime.run(|| parked_over(in_owner));
         give.send((runtime, parked)).unwrap();
         wait.recv().unwrap();
     });
@@ -128,11 +138,7 @@ fn threads_of_an_n_to_1_runtime_end_before_the_thread_locals_of_their_owner() {
     let in_owner = seen.clone();
     let owner = std::thread::spawn(move || {
         let runtime = shape(Mapping::ManyToOne).build().unwrap();
-        let parked = runtime.run(|| {
-            let parked = thread::spawn(move || park_over(in_owner));
-            thread::sleep(Duration::from_millis(2));
-            parked
-        });
+        let parked = runtime.run(|| parked_over(in_owner));
         (runtime, parked)
     });
     let owner_id = owner.thread().id();
@@ -150,11 +156,8 @@ fn an_owner_that_ends_with_a_thread_left_behind_aborts_the_process() {
         let owner = std::thread::spawn(|| {
             let timeout = Duration::from_millis(100);
             let runtime = shape(Mapping::ManyToOne).shutdown_timeout(timeout).build().unwrap();
-            named(&runtime.handle(), "clinging", || {
-                let _waits = WaitsForEver;
-                thread::park();
-            });
-            runtime.run(|| thread::sleep(Duration::from_millis(5)));
+            named(&runtime.handle(), "clinging", cling);
+            runtime.run(until_it_clings);
             runtime
         });
         let _runtime = owner.join().unwrap();
