@@ -2,16 +2,36 @@
 //! their kernel thread can be spared. All of it in child processes, which the leak ends with.
 
 use std::panic::catch_unwind;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use sylvan::{Mapping, thread};
 
-use crate::support::{self, child, shape, wait_for};
+use crate::support::{self, child, shape, until, wait_for};
 use crate::{Left, WaitsForEver, is_cancelled, is_leaked, named};
+
+/// How many threads have started in a child process, which runs one test: what has not started is
+/// dropped by a shutdown and can neither be unwound nor left behind.
+static STARTED: AtomicUsize = AtomicUsize::new(0);
+
+fn until_started(count: usize) {
+    until("the threads to start", || STARTED.load(Ordering::SeqCst) == count);
+}
+
+fn park() {
+    STARTED.fetch_add(1, Ordering::SeqCst);
+    thread::park();
+}
+
+/// Cannot be unwound once it has started.
+fn cling() {
+    let _waits = WaitsForEver;
+    park();
+}
 
 /// Goes on for ever, whatever it is told: each wait is unwound, and each unwinding caught.
 fn swallow_cancellations() {
+    STARTED.fetch_add(1, Ordering::SeqCst);
     loop {
         let _ = catch_unwind(|| thread::sleep(Duration::from_millis(1)));
     }
@@ -29,12 +49,9 @@ fn a_thread_left_behind_is_reported_by_name_and_the_process_goes_on() {
             let timeout = Duration::from_millis(100);
             let builder = shape(mapping).workers(2).name("crew").shutdown_timeout(timeout);
             let runtime = builder.build().unwrap();
-            let clung = named(&runtime.handle(), "clinging", || {
-                let _waits = WaitsForEver;
-                thread::park();
-            });
-            let good = named(&runtime.handle(), "well-behaved", thread::park);
-            runtime.run(|| thread::sleep(Duration::from_millis(20)));
+            let clung = named(&runtime.handle(), "clinging", cling);
+            let good = named(&runtime.handle(), "well-behaved", park);
+            runtime.run(|| until_started(2));
             let begun = Instant::now();
             drop(runtime);
             let took = begun.elapsed();
@@ -72,7 +89,7 @@ fn a_thread_that_swallows_cancellations_is_left_behind_and_reported() {
             let builder = shape(mapping.parse().unwrap()).workers(1).shutdown_timeout(timeout);
             let runtime = builder.build().unwrap();
             named(&runtime.handle(), "stubborn", swallow_cancellations);
-            runtime.run(|| thread::sleep(Duration::from_millis(20)));
+            runtime.run(|| until_started(1));
             let begun = Instant::now();
             drop(runtime);
             let took = begun.elapsed();
@@ -100,8 +117,8 @@ fn neighbours_of_a_thread_that_swallows_cancellations_are_unwound() {
         let runtime = builder.build().unwrap();
         named(&runtime.handle(), "stubborn", swallow_cancellations);
         let neighbours: Vec<Left> =
-            (0..10).map(|_| named(&runtime.handle(), "neighbour", thread::park)).collect();
-        runtime.run(|| thread::sleep(Duration::from_millis(20)));
+            (0..10).map(|_| named(&runtime.handle(), "neighbour", park)).collect();
+        runtime.run(|| until_started(11));
         drop(runtime);
         assert!(neighbours.into_iter().all(is_cancelled));
         return;
@@ -122,15 +139,14 @@ fn a_scope_that_waits_for_a_thread_left_behind_is_left_behind_with_it() {
             thread::scope(|scope| {
                 let builder = thread::Builder::new().name("borrower".to_owned());
                 let child = builder.spawn_scoped(scope, || {
-                    let _waits = WaitsForEver;
                     let _borrowed = &borrowed;
-                    thread::park();
+                    cling();
                 });
                 drop(child.unwrap());
             });
             println!("the scope ended without its thread");
         });
-        runtime.run(|| thread::sleep(Duration::from_millis(20)));
+        runtime.run(|| until_started(1));
         drop(runtime);
         assert!(is_leaked(parent));
         return;
@@ -145,6 +161,7 @@ fn a_worker_stuck_in_user_code_is_reported_and_the_drop_returns() {
     const NAME: &str = "left_behind::a_worker_stuck_in_user_code_is_reported_and_the_drop_returns";
     if support::case().is_some() {
         static SPINS: AtomicBool = AtomicBool::new(false);
+        let before = support::kernel_threads();
         let timeout = Duration::from_millis(100);
         let builder = shape(Mapping::ManyToMany).workers(2).name("crew");
         let runtime = builder.shutdown_timeout(timeout).build().unwrap();
@@ -161,7 +178,7 @@ fn a_worker_stuck_in_user_code_is_reported_and_the_drop_returns() {
         assert!(took >= timeout && took < timeout * 10, "{took:?}");
         assert_eq!(sylvan::run(|| 1), 1);
         SPINS.store(false, Ordering::SeqCst);
-        std::thread::sleep(Duration::from_millis(20));
+        wait_for("the worker to end", || support::kernel_threads() == before);
         assert_eq!(sylvan::run(|| 2), 2, "what comes out late breaks nothing");
         return;
     }
