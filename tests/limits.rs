@@ -12,9 +12,8 @@ use std::fs;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
-use support::{GREEN, Limit, MAPPINGS, child, shape, skip, wait_for};
+use support::{GREEN, Limit, MAPPINGS, child, shape, skip, until, wait_for};
 use sylvan::{Mapping, Runtime, thread};
 
 /// Spawns threads that wait, until one is refused; releases them, and sees it work again.
@@ -63,12 +62,31 @@ fn fill(runtime: &Runtime, most: usize) -> (usize, String) {
 /// After all was given back, a quarter of what could wait can wait again.
 fn fills_again(runtime: &Runtime, count: usize) {
     let waiting = runtime.run(|| {
-        let threads: Vec<_> = (0..count).map(|_| thread::spawn(thread::park)).collect();
-        thread::sleep(Duration::from_millis(1));
+        let threads = park_at_once(count);
         threads.iter().for_each(|thread| thread.thread().unpark());
         threads.into_iter().filter_map(|thread| thread.join().ok()).count()
     });
     assert_eq!(waiting, count);
+}
+
+/// Spawns threads that park, and gives them when each has either started or been refused.
+fn park_at_once(count: usize) -> Vec<thread::JoinHandle<()>> {
+    let started = Arc::new(AtomicUsize::new(0));
+    let threads: Vec<_> = (0..count)
+        .map(|_| {
+            let counted = started.clone();
+            thread::spawn(move || {
+                counted.fetch_add(1, Ordering::SeqCst);
+                thread::park();
+            })
+        })
+        .collect();
+    until("all to wait or be refused", || {
+        // What is parked has not finished: what has, was refused.
+        let refused = threads.iter().filter(|thread| thread.is_finished()).count();
+        started.load(Ordering::SeqCst) + refused == count
+    });
+    threads
 }
 
 #[test]
@@ -190,8 +208,7 @@ fn locked_memory_is_guarded_all_the_same_or_refused() {
             return;
         }
         let outcome = runtime.run(|| {
-            let threads: Vec<_> = (0..THREADS).map(|_| thread::spawn(thread::park)).collect();
-            thread::sleep(Duration::from_millis(20));
+            let threads = park_at_once(THREADS);
             if case == "overflow" && !threads.iter().any(thread::JoinHandle::is_finished) {
                 // Its stack lies in locked memory, where the other kind of guard must hold.
                 drop(thread::spawn(|| recurse(0)).join());
