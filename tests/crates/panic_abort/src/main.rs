@@ -5,6 +5,7 @@
 
 use std::hint::black_box;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use sylvan::{Mapping, Runtime, thread};
@@ -83,8 +84,8 @@ fn cancel(runtime: &Runtime) {
 /// A shutdown cannot end what waits; it says so and does not wait for what cannot come.
 fn leak(runtime: Runtime) {
     let left = runtime.run(|| {
-        let left = thread::Builder::new().name("left".to_owned()).spawn(thread::park).unwrap();
-        thread::sleep(Duration::from_millis(10));
+        let left = thread::Builder::new().name("left".to_owned()).spawn(park_for_ever).unwrap();
+        until_it_started();
         left
     });
     let begun = Instant::now();
@@ -98,6 +99,22 @@ fn leak(runtime: Runtime) {
     println!("went on");
 }
 
+static STARTED: AtomicBool = AtomicBool::new(false);
+
+fn park_for_ever() {
+    STARTED.store(true, Ordering::SeqCst);
+    loop {
+        thread::park();
+    }
+}
+
+/// A thread that has not started would be dropped by the shutdown, and nothing would be left.
+fn until_it_started() {
+    while !STARTED.load(Ordering::SeqCst) {
+        thread::yield_now();
+    }
+}
+
 /// Needs more stack than there is, and is not optimised into a loop.
 fn recurse(depth: u64) -> u64 {
     let frame = black_box([depth; 64]);
@@ -105,13 +122,13 @@ fn recurse(depth: u64) -> u64 {
 }
 
 mod leaves_a_thread {
-    use super::thread;
+    use super::{park_for_ever, thread, until_it_started};
 
     #[sylvan::main(mapping = "n:1")]
     pub fn main() {
-        let left = thread::Builder::new().name("left".to_owned()).spawn(thread::park);
+        let left = thread::Builder::new().name("left".to_owned()).spawn(park_for_ever);
         drop(left.unwrap());
-        thread::sleep(std::time::Duration::from_millis(5));
+        until_it_started();
         println!("the body ended");
     }
 }
