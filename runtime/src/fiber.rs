@@ -367,8 +367,10 @@ mod tests {
         assert_eq!(resume(fiber, Resume::Run), Some(Suspended::Waiting));
         for _ in 0..3 {
             let mut trace = Trace::new();
-            // SAFETY: alive, suspended, and made by this kernel thread.
-            unsafe { fiber.as_ref().trace(&mut trace) };
+            // SAFETY: alive.
+            let suspended = unsafe { fiber.as_ref() };
+            // SAFETY: suspended, and made by this kernel thread.
+            unsafe { suspended.trace(&mut trace) };
             // `describe`, perhaps `suspend`, and `entry` at least; not this test's frames.
             assert!((2..FRAMES_MAX).contains(&trace.addresses().len()), "{:x?}", trace.addresses());
             let (file, offset) = os::locate(trace.addresses()[0]).expect("an address of ours");

@@ -132,12 +132,32 @@ where
     let first = catch_unwind(AssertUnwindSafe(a));
 
     // `a` may have waited, but a green thread comes back to the worker that it left.
-    if take_back(core, slot) {
+    let mine = take_back(core, slot);
+    settle(mine, &frame, slot, first, site, |slot| core.slots.give(slot))
+}
+
+/// Ends a `join` whose `a` has ended: runs `b` if it is `mine`, else waits for its thief and gives
+/// the slot up.
+// SUSPENDS
+#[inline]
+fn settle<B, RA, RB>(
+    mine: bool,
+    frame: &Frame<B, RB>,
+    slot: &'static Slot,
+    first: Outcome<RA>,
+    site: &'static Location<'static>,
+    give: impl FnOnce(&'static Slot),
+) -> (RA, RB)
+where
+    B: FnOnce() -> RB,
+{
+    if mine {
         // SAFETY: S1: the claim is ours.
         return run_here(first, unsafe { frame.take_closure() });
     }
     await_thief(slot, site);
-    core.slots.give(slot);
+    // Done, so the thief has left it, and the entry was taken out: we alone know it.
+    give(slot);
     // SAFETY: S1: just awaited.
     both(first, unsafe { frame.take_outcome() })
 }
@@ -290,15 +310,11 @@ where
 
     let first = catch_unwind(AssertUnwindSafe(a));
 
-    if slot.claim_by_owner() == Claim::Won {
-        // SAFETY: S1: the claim is ours.
-        return run_here(first, unsafe { frame.take_closure() });
-    }
-    await_thief(slot, site);
-    // SAFETY: done, so the thief has left it, and the entry was taken out: we alone know it.
-    drop(unsafe { Box::from_raw(std::ptr::from_ref(slot).cast_mut()) });
-    // SAFETY: S1: as above.
-    both(first, unsafe { frame.take_outcome() })
+    let mine = slot.claim_by_owner() == Claim::Won;
+    settle(mine, &frame, slot, first, site, |slot| {
+        // SAFETY: made above, and known to nobody else any more.
+        drop(unsafe { Box::from_raw(std::ptr::from_ref(slot).cast_mut()) });
+    })
 }
 
 /// Both values, or the first payload.
