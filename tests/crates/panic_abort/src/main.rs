@@ -6,7 +6,7 @@
 use std::hint::black_box;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use sylvan::{Mapping, Runtime, thread};
 
@@ -33,7 +33,9 @@ fn main() -> ExitCode {
 }
 
 fn build(mapping: Mapping) -> Runtime {
-    Runtime::builder().mapping(mapping).workers(2).name("aborting").build().unwrap()
+    let hour = Duration::from_secs(3600);
+    let builder = Runtime::builder().mapping(mapping).workers(2).name("aborting");
+    builder.shutdown_timeout(hour).build().unwrap()
 }
 
 /// Threads, waits, scopes, arms, results: nothing of it needs to unwind.
@@ -88,10 +90,8 @@ fn leak(runtime: Runtime) {
         until_it_started();
         left
     });
-    let begun = Instant::now();
+    // It returns although the timeout is an hour.
     drop(runtime);
-    let took = begun.elapsed();
-    assert!(took < Duration::from_millis(900), "{took:?}");
     if left.is_finished() {
         assert!(left.join().unwrap_err().is::<thread::Leaked>());
     }
