@@ -19,6 +19,7 @@ pub(crate) mod many_to_one;
 pub(crate) mod one_to_one;
 pub(crate) mod pause;
 pub(crate) mod ready;
+pub(crate) mod registry;
 pub(crate) mod report;
 pub(crate) mod shared;
 pub(crate) mod shutdown;
