@@ -11,9 +11,9 @@
 //! ```text
 //! $ cargo run --release --example models
 //! mapping  kernel threads  spawn+join     yield  resident/thread  waiting  word count
-//! 1:1               2,002   89,379 ns  1,949 ns         14.0 KiB    2,000    1,439 ms
-//! n:1                   1      103 ns     40 ns          4.7 KiB  100,000      626 ms
-//! m:n                   3      319 ns     64 ns          4.7 KiB  100,000      514 ms
+//! 1:1               2,002   71,473 ns  1,476 ns         14.0 KiB    2,000    1,071 ms
+//! n:1                   1      102 ns     34 ns          4.7 KiB  100,000      449 ms
+//! m:n                   3      187 ns     37 ns          4.7 KiB  100,000      235 ms
 //! ```
 //!
 //! and below it what the columns mean, and two sentences on what one sees. The numbers are those
