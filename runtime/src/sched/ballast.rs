@@ -24,7 +24,7 @@ use crate::stack::{Class, Pool};
 
 /// How far the count was taken down.
 #[must_use]
-pub(crate) struct Swapped(usize);
+struct Swapped(usize);
 
 /// Ballast that is up: each raises the count of the kernel thread that made it.
 static RISEN: Mutex<Vec<Risen>> = Mutex::new(Vec::new());
@@ -37,8 +37,21 @@ unsafe impl Send for Risen {}
 /// How many the helper makes at once.
 const BATCH: usize = 4;
 
+/// Calls `suspend`, during which neighbours run, without letting them see that the current thread
+/// unwinds, if it does.
+// SUSPENDS
+#[inline(always)]
+pub(crate) fn keep_apart(suspend: impl FnOnce()) {
+    let swapped = std::thread::panicking().then(swap_out);
+    suspend();
+    if let Some(swapped) = swapped {
+        swap_in(swapped);
+    }
+}
+
 /// Takes the count of this kernel thread down to zero, for the thread that is about to wait.
-pub(crate) fn swap_out() -> Swapped {
+#[cold]
+fn swap_out() -> Swapped {
     let mut count = 0;
     while std::thread::panicking() {
         let ballast = take();
@@ -57,7 +70,8 @@ pub(crate) fn swap_out() -> Swapped {
 }
 
 /// Takes the count up again, for the thread that goes on unwinding.
-pub(crate) fn swap_in(swapped: Swapped) {
+#[cold]
+fn swap_in(swapped: Swapped) {
     for _ in 0..swapped.0 {
         let ballast = rise();
         RISEN.lock().unwrap_or_else(|e| e.into_inner()).push(ballast);

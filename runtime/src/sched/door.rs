@@ -241,11 +241,7 @@ fn wait_green(pending: &Pending, reason: Reason, deadline: Option<Instant>) -> C
         // passes, for nothing unwinds from the suspension. S2, S3: this worker is home.
         unsafe { core.wheel().arm(&record.timer, clock::to_ns(deadline)) };
     }
-    let swapped = std::thread::panicking().then(ballast::swap_out);
-    core.suspend_waiting(me);
-    if let Some(swapped) = swapped {
-        ballast::swap_in(swapped);
-    }
+    ballast::keep_apart(|| core.suspend_waiting(me));
     // SAFETY: S2, S3: a thread comes back where it left, on its home worker.
     unsafe { core.wheel().disarm(&record.timer) };
     me.wait.set(std::ptr::null());
@@ -306,11 +302,7 @@ pub(crate) fn yield_now() {
         Kind::Kernel => std::thread::yield_now(),
         Kind::Green => {
             let core = Core::current().expect("a green thread runs on a worker");
-            let swapped = std::thread::panicking().then(ballast::swap_out);
-            core.suspend_yielding(&me);
-            if let Some(swapped) = swapped {
-                ballast::swap_in(swapped);
-            }
+            ballast::keep_apart(|| core.suspend_yielding(&me));
         }
     }
 }

@@ -263,6 +263,8 @@ impl<C: Choices> Worker<C> {
         match left {
             Some(Suspended::Yielding) => {
                 core.slice_is_left.set(false);
+                // A child that ended in place may have named a joiner; the slice is not passed on.
+                core.give_up_next();
                 core.ready.push(NonNull::new(thread.cast_mut()).expect("a thread yielded"));
             }
             Some(Suspended::Waiting) => {
