@@ -455,6 +455,7 @@ fn arm_taken_by_another_worker_is_cancelled_with_its_parent() {
         let (taken, dropped) = (Flag::default(), Flag::default());
         let (first, second) = (taken.clone(), taken.clone());
         let guard = RaiseOnDrop(dropped.clone());
+        let waiting = thread::current();
         let handle = thread::spawn(move || {
             sylvan::join(
                 || {
@@ -465,12 +466,15 @@ fn arm_taken_by_another_worker_is_cancelled_with_its_parent() {
                 || {
                     let _guard = guard;
                     second.raise();
+                    waiting.unpark();
                     thread::sleep(FOR_EVER);
                 },
             );
         });
-        // Not before: the wait of the spawner must not keep a worker from taking the arm.
-        taken.wait();
+        // Parked, not polling: a worker that has a thread which yields takes no work from others.
+        while !taken.is_raised() {
+            thread::park();
+        }
         handle.cancel().unwrap();
         expect_cancelled(handle);
         assert!(dropped.is_raised());
