@@ -9,7 +9,7 @@
 //! could run in the caller before the runtime is there.
 #![forbid(unsafe_code)]
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Span, TokenStream};
 use syn::ext::IdentExt;
 use syn::parse::{ParseStream, Parser};
 use syn::{Error, Expr, Ident, Lit, LitInt, LitStr, Path, Result, Token};
@@ -33,12 +33,15 @@ impl Entry {
     }
 
     fn accepts(self) -> String {
-        let mapping = match self {
-            Entry::Main => r#"`mapping = "n:1"`"#,
-            Entry::Test => r#"`mapping = "n:1"` or `mapping = ["1:1", "n:1", "m:n"]`"#,
+        let (mapping, seeds) = match self {
+            Entry::Main => (r#"`mapping = "n:1"`"#, ""),
+            Entry::Test => (
+                r#"`mapping = "n:1"` or `mapping = ["1:1", "n:1", "m:n"]`"#,
+                r#"`seeds = 200`, `strategy = "pct"`, `virtual_time`, "#,
+            ),
         };
         format!(
-            "`{}` accepts {mapping}, `workers = 4`, `stack_size = 1048576` or `\"1M\"`, and \
+            "`{}` accepts {mapping}, `workers = 4`, `stack_size = 1048576` or `\"1M\"`, {seeds}and \
              `crate = path`, each at most once",
             self.attribute()
         )
@@ -53,6 +56,10 @@ pub(super) struct EntryArgs {
     pub(super) mappings: Vec<&'static str>,
     pub(super) workers: Option<u64>,
     pub(super) stack_size_bytes: Option<u64>,
+    /// Tests only.
+    pub(super) seeds: Option<u64>,
+    pub(super) strategy: Option<String>,
+    pub(super) virtual_time: Option<bool>,
 }
 
 impl EntryArgs {
@@ -63,7 +70,26 @@ impl EntryArgs {
         let walked =
             (|input: ParseStream| args.read_options(entry, input, &mut errors)).parse2(tokens);
         errors.note(walked);
+        errors.note(args.refuse_strategy_without_seeds());
         (args, errors)
+    }
+
+    /// Whether the test runs under seeds; a virtual clock alone asks for one.
+    pub(super) fn seed_count(&self) -> Option<u64> {
+        self.seeds.or(self.virtual_time.filter(|&wanted| wanted).map(|_| 1))
+    }
+
+    fn refuse_strategy_without_seeds(&self) -> Result<()> {
+        match &self.strategy {
+            Some(strategy) if self.seed_count().is_none() => Err(Error::new(
+                Span::call_site(),
+                format!(
+                    "`strategy = \"{strategy}\"` says how the seeds choose, and there are none: add \
+                     `seeds = 200`"
+                ),
+            )),
+            _ => Ok(()),
+        }
     }
 
     fn read_options(
@@ -77,18 +103,22 @@ impl EntryArgs {
             let Ok(key) = input.call(Ident::parse_any) else {
                 return Err(input.error(entry.accepts()));
             };
-            if !input.peek(Token![=]) {
+            let flag = entry == Entry::Test && key == "virtual_time";
+            if !input.peek(Token![=]) && !flag {
                 return Err(Error::new(
                     key.span(),
                     format!("`{key}` stands without a value: {}", entry.accepts()),
                 ));
             }
-            input.parse::<Token![=]>()?;
             let name = key.to_string();
             if seen.contains(&name) {
                 errors.push(Error::new(key.span(), format!("`{key}` is given more than once")));
             }
-            self.read_value(entry, &key, input, errors)?;
+            if input.parse::<Option<Token![=]>>()?.is_some() {
+                self.read_value(entry, &key, input, errors)?;
+            } else {
+                self.virtual_time = Some(true);
+            }
             seen.push(name);
             if !input.is_empty() && !input.peek(Token![,]) {
                 return Err(input.error("expected `,` between two options"));
@@ -124,6 +154,12 @@ impl EntryArgs {
             self.workers = errors.note(workers(value));
         } else if key == "stack_size" {
             self.stack_size_bytes = errors.note(stack_size_bytes(value));
+        } else if entry == Entry::Test && key == "seeds" {
+            self.seeds = errors.note(seeds(value));
+        } else if entry == Entry::Test && key == "strategy" {
+            self.strategy = errors.note(strategy(value));
+        } else if entry == Entry::Test && key == "virtual_time" {
+            self.virtual_time = errors.note(truth(value));
         } else {
             errors.push(Error::new(
                 key.span(),
@@ -257,6 +293,51 @@ fn workers(value: &Expr) -> Result<u64> {
     })
 }
 
+fn seeds(value: &Expr) -> Result<u64> {
+    let number = match value {
+        Expr::Lit(literal) => match &literal.lit {
+            Lit::Int(number) => whole_number(number),
+            _ => None,
+        },
+        _ => None,
+    };
+    number.filter(|number| (1..=SEEDS_MAX).contains(number)).ok_or_else(|| {
+        Error::new_spanned(
+            value,
+            format!(
+                "`seeds` accepts a whole number from 1 to {SEEDS_MAX}, as in `200`: the body runs \
+                 once under each seed from 0 on"
+            ),
+        )
+    })
+}
+
+fn strategy(value: &Expr) -> Result<String> {
+    let known = string(value).map(|text| text.value().to_ascii_lowercase()).filter(|text| {
+        let depth = text.strip_prefix("pct:").and_then(|depth| depth.parse::<u32>().ok());
+        text == "random" || text == "pct" || depth.is_some_and(|depth| (1..=64).contains(&depth))
+    });
+    known.ok_or_else(|| {
+        Error::new_spanned(
+            value,
+            "`strategy` accepts `\"random\"`, `\"pct\"`, or `\"pct:1\"` to `\"pct:64\"`",
+        )
+    })
+}
+
+fn truth(value: &Expr) -> Result<bool> {
+    match value {
+        Expr::Lit(literal) => match &literal.lit {
+            Lit::Bool(truth) => Some(truth.value),
+            _ => None,
+        },
+        _ => None,
+    }
+    .ok_or_else(|| {
+        Error::new_spanned(value, "`virtual_time` stands alone, or accepts `true` or `false`")
+    })
+}
+
 fn string(value: &Expr) -> Option<&LitStr> {
     match value {
         Expr::Lit(literal) => match &literal.lit {
@@ -292,3 +373,6 @@ const MAPPINGS: [&str; 3] = ["1:1", "n:1", "m:n"];
 
 /// The bound of `SYLVAN_WORKERS`; the runtime holds the same.
 const WORKERS_MAX: u64 = 1024;
+
+/// At 50 µs a run, the shortest, it would take half a day.
+const SEEDS_MAX: u64 = 1_000_000_000;

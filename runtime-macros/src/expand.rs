@@ -12,6 +12,7 @@
 
 use proc_macro2::{Ident, Literal, Span, TokenStream};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
+use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 use syn::{Expr, ReturnType, Type};
 
@@ -138,17 +139,20 @@ fn expand_main(args: &EntryArgs, function: &EntryFn) -> TokenStream {
 fn expand_test(args: &EntryArgs, function: &EntryFn) -> TokenStream {
     let EntryFn { attrs, vis, ident, .. } = function;
     let krate = private(args);
-    let runs: Vec<TokenStream> = if args.mappings.is_empty() {
-        vec![options(args, None)]
-    } else {
-        args.mappings.iter().map(|&mapping| options(args, Some(mapping))).collect()
+    // A test with seeds and no mapping runs under the seeds alone.
+    let runs: Vec<TokenStream> = match (&*args.mappings, args.seed_count()) {
+        ([], None) => vec![options(args, None)],
+        (mappings, _) => mappings.iter().map(|&mapping| options(args, Some(mapping))).collect(),
     };
     let inner = inner_fn(function);
     let body = body_closure(function);
+    let place = place(args, ident);
+    let seeds = seeds(args);
     let (output, call) = if function.should_panic {
-        (quote!(), call_that_should_panic(&krate, &runs, &body))
+        (quote!(), call_that_should_panic(&krate, &runs, &seeds, &place, &body))
     } else {
-        let call = quote_spanned!(Span::mixed_site()=> #krate::test(&[#(#runs),*], #body));
+        let glue = Span::mixed_site();
+        let call = quote_spanned!(glue=> #krate::test(&[#(#runs),*], #seeds, #place, #body));
         (quote!(-> ::std::process::ExitCode), call)
     };
     // The full path, for `use sylvan::test` gives the short name to ourselves.
@@ -166,27 +170,71 @@ fn expand_test(args: &EntryArgs, function: &EntryFn) -> TokenStream {
 /// out. So each but the last runs by itself: one that does not panic ends the test without a panic,
 /// which is how such a test fails. The harness refuses an `ExitCode` here; a body that returns `()`
 /// has only one.
+///
+/// The seeds count as one run, and come last: it is enough that one of them panics, as a bug that
+/// the seeds shall find does.
 fn call_that_should_panic(
     krate: &TokenStream,
     runs: &[TokenStream],
+    seeds: &TokenStream,
+    place: &TokenStream,
     body: &TokenStream,
 ) -> TokenStream {
     let glue = Span::mixed_site();
-    if let [run] = runs {
-        return quote_spanned!(glue=> let _ = #krate::test(&[#run], #body););
+    let none = option(None::<TokenStream>);
+    match runs {
+        [] => quote_spanned!(glue=> let _ = #krate::test(&[], #seeds, #place, #body);),
+        [run] if seeds.to_string() == none.to_string() => {
+            quote_spanned!(glue=> let _ = #krate::test(&[#run], #none, #place, #body);)
+        }
+        _ => quote_spanned! {glue=>
+            let runs: &'static [#krate::Options] = &[#(#runs),*];
+            let seeds = #seeds;
+            let body: fn() -> ::std::process::ExitCode = #body;
+            let alone = if seeds.is_some() { runs.len() } else { runs.len() - 1 };
+            for begin in 0..alone {
+                let run = &runs[begin..begin + 1];
+                if ::std::panic::catch_unwind(|| #krate::test(run, #none, #place, body)).is_ok() {
+                    ::std::eprintln!("no panic under mapping {}", run[0].mapping.unwrap_or_default());
+                    return;
+                }
+            }
+            let _ = #krate::test(&runs[alone..], seeds, #place, body);
+        },
     }
-    quote_spanned! {glue=>
-        let runs: &'static [#krate::Options] = &[#(#runs),*];
-        let body: fn() -> ::std::process::ExitCode = #body;
-        for end in 1..runs.len() {
-            let run = &runs[end - 1..end];
-            if ::std::panic::catch_unwind(|| #krate::test(run, body)).is_ok() {
-                ::std::eprintln!("no panic under mapping {}", run[0].mapping.unwrap_or_default());
-                return;
+}
+
+/// Where the test stands, for the command that replays a seed. The expansion asks the compiler, for
+/// the macro knows neither module nor package.
+fn place(args: &EntryArgs, ident: &Ident) -> TokenStream {
+    let krate = private(args);
+    let name = Literal::string(&ident.unraw().to_string());
+    quote_spanned! {Span::mixed_site()=>
+        #krate::Test {
+            module: ::core::module_path!(),
+            name: #name,
+            package: ::core::option_env!("CARGO_PKG_NAME")
+        }
+    }
+}
+
+fn seeds(args: &EntryArgs) -> TokenStream {
+    let krate = private(args);
+    let seeds = args.seed_count().map(|count| {
+        let count = unsuffixed(count);
+        let strategy = option(args.strategy.as_deref());
+        let virtual_time = args.virtual_time.unwrap_or(true);
+        let options = options(args, None);
+        quote_spanned! {Span::mixed_site()=>
+            #krate::Seeds {
+                count: #count,
+                strategy: #strategy,
+                virtual_time: #virtual_time,
+                options: #options
             }
         }
-        let _ = #krate::test(&runs[runs.len() - 1..], body);
-    }
+    });
+    option(seeds)
 }
 
 /// The user's function under its own name, so that `main()` in its body means itself.

@@ -98,23 +98,33 @@ pub fn main(args: TokenStream, item: TokenStream) -> TokenStream {
 /// with `#[test]`, such a test returns `()`. Any other may return what is
 /// [`Termination`](std::process::Termination), for example a `Result`.
 ///
+/// With `seeds` the body runs as seeded runs, once under each seed from 0 on, until one fails: one
+/// worker, every choice of the scheduler drawn from the seed, and virtual time. The seed that
+/// failed is printed with the command that replays it; `SYLVAN_SEED=N` runs that one alone. Where
+/// `mapping` is given as well, the mappings come first. See the library's module `testing`.
+///
 /// | option | meaning |
 /// |---|---|
 /// | `mapping = "n:1"`, `mapping = ["1:1", "n:1", "m:n"]` | the mappings to run under, each once |
+/// | `seeds = N` | run under so many seeds |
+/// | `strategy = "random"`, `"pct"`, `"pct:5"` | how the seeds choose; random if not given |
+/// | `virtual_time`, `virtual_time = false` | whether the clock is virtual; without `seeds`, one seed |
 /// | `workers`, `stack_size`, `crate` | as for [`macro@main`] |
 ///
 /// # Blocking
 ///
 /// The harness's kernel thread waits until the body has ended and the runtime has shut down, once
-/// for each mapping.
+/// for each mapping and each seed.
 ///
 /// # Units
 ///
-/// As for [`macro@main`].
+/// As for [`macro@main`]. `seeds` counts runs, 1 to 1,000,000,000.
 ///
 /// # Panics
 ///
-/// The test fails if the runtime cannot start, if the body panics, or if it returns an error.
+/// The test fails if the runtime cannot start, if the body panics, or if it returns an error; under
+/// seeds also if nothing can move any more, with the list of who waits for what. With
+/// `#[should_panic]` one seed that panics is enough.
 ///
 /// # Examples
 ///
@@ -122,6 +132,12 @@ pub fn main(args: TokenStream, item: TokenStream) -> TokenStream {
 /// #[sylvan::test(mapping = ["1:1", "n:1", "m:n"], workers = 2)]
 /// fn a_thread_gives_its_result() {
 ///     assert_eq!(sylvan::go!(|| 42).join().unwrap(), 42);
+/// }
+///
+/// #[sylvan::test(seeds = 200)]
+/// fn an_hour_passes_in_no_time() {
+///     let sleeper = sylvan::go!(|| sylvan::thread::sleep(std::time::Duration::from_secs(3600)));
+///     sleeper.join().unwrap();
 /// }
 /// ```
 #[proc_macro_attribute]

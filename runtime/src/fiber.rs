@@ -37,7 +37,7 @@ use corosensei::stack::Stack as CoroutineStack;
 use corosensei::{Coroutine, CoroutineResult, Yielder};
 
 use crate::os;
-use crate::stack::{Class, Stack};
+use crate::stack::{Class, Stack, colour_bytes};
 
 /// What the resumed side is told.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -126,7 +126,14 @@ impl Fiber {
     /// Makes a fiber on `stack`. At its first resume it calls `entry` with itself, and it has
     /// returned when `entry` has; told to return at once, it does not call it.
     pub(crate) fn new(stack: Stack, entry: fn(&Fiber)) -> NonNull<Fiber> {
-        let top = stack.base() - stack.colour_bytes() - size_of::<Fiber>();
+        let number = stack.index();
+        Fiber::coloured(stack, number, entry)
+    }
+
+    /// The same with a colour by `number` instead of by the stack's place: the low bits of
+    /// addresses on the stack then depend on it alone.
+    pub(crate) fn coloured(stack: Stack, number: usize, entry: fn(&Fiber)) -> NonNull<Fiber> {
+        let top = stack.base() - colour_bytes(number) - size_of::<Fiber>();
         let base = top & !(CONTROL_ALIGN - 1);
         let place = NonNull::new(base as *mut Fiber).expect("stacks do not lie at address zero");
         let view = View::new(base, stack.bottom());

@@ -76,7 +76,9 @@ mod record;
 mod sched;
 mod stack;
 mod task;
+pub mod testing;
 pub mod thread;
+pub mod time;
 mod wheel;
 
 pub use embed::{Builder, Handle, Runtime, join, run};
@@ -87,7 +89,8 @@ pub use sylvan_macros::{main, test};
 /// What the macros expand to. No part of the interface.
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::embed::{Options, doors, main, test};
+    pub use crate::embed::{Options, doors, main};
+    pub use crate::testing::entry::{Seeds, Test, test};
     #[cfg(feature = "macros")]
     pub use sylvan_macros::{go_impl, join_impl};
 }

@@ -1,10 +1,10 @@
 //! Timers: a worker has up to a million threads that wait with a deadline, most of which are woken
 //! by something else first, so arming and disarming must cost nanoseconds and allocate nothing.
 //!
-//! How: a hierarchical timing wheel. Nine levels of 64 slots; a slot of level 0 is one tick wide, a
+//! How: a hierarchical timing wheel. Eleven levels of 64 slots; a slot of level 0 is one tick wide, a
 //! slot of level n is as wide as all of level n − 1. An entry lies in the frame of the thread that
 //! waits, and is linked into the list of the slot that holds its tick; it moves down a level each
-//! time that the wheel reaches its slot, at most eight times. One bitmap a level says which slots
+//! time that the wheel reaches its slot, at most ten times. One bitmap a level says which slots
 //! hold entries, so the next one is a bit scan away, however long the gap before it. A heap was the
 //! alternative: it costs log n cache misses where the wheel costs one or two, and an index to keep.
 //!
@@ -44,9 +44,11 @@ pub(crate) struct Wheel {
     occupied_levels: Cell<u16>,
     /// Per level, bit n: the list of slot n is not empty.
     occupied_slots: [Cell<u64>; LEVEL_COUNT],
-    /// The slots of all levels, one level after the other: 9 × 64 × 16 bytes = 9 KiB.
+    /// The slots of all levels, one level after the other: 11 × 64 × 16 bytes = 11 KiB.
     slots: [Slot; PLACE_COUNT],
     entry_count: Cell<usize>,
+    /// A tick is 2 to this power of nanoseconds wide.
+    tick_bits: u32,
 }
 
 /// One timer. It lies in the frame of the code that waits and is pinned by the fact that it waits.
@@ -81,16 +83,17 @@ struct Earliest {
 /// A tick is 2^14 ns = 16.384 µs, about what it takes to wake a sleeping worker: finer ticks would
 /// promise what no wake-up keeps, and coarser ones would be seen in `sleep`.
 const TICK_BITS: u32 = 14;
+#[cfg(test)]
 const TICK_NS: u64 = 1 << TICK_BITS;
 
 /// 2^6 = 64 slots a level: one word of bitmap.
 const SLOT_BITS: u32 = 6;
 const SLOT_COUNT: usize = 1 << SLOT_BITS;
 
-/// Every `u64` of nanoseconds has a level: the last tick is 2^64 / 2^14 = 2^50, and nine levels of
-/// 6 bits hold 2^54 ticks. Six levels would reach 2^(36+14) ns, which is 13 days, and seven 2.3
-/// years; what lies beyond would need a case of its own, for the sake of 2 or 3 KiB a worker.
-const LEVEL_COUNT: usize = 9;
+/// Every `u64` of nanoseconds has a level, also where a tick is one nanosecond, for a virtual clock:
+/// eleven levels of 6 bits hold 2^66 ticks. Ordinary ticks need nine; the other two cost 2 KiB a
+/// worker, and spare a second kind of wheel.
+const LEVEL_COUNT: usize = 11;
 const PLACE_COUNT: usize = LEVEL_COUNT * SLOT_COUNT;
 
 /// How many entries of a higher level's slot are looked through for the exact next deadline.
@@ -103,7 +106,18 @@ const FIRED: u16 = u16::MAX - 1;
 
 impl Wheel {
     pub(crate) fn new() -> Wheel {
+        Wheel::with_ticks(TICK_BITS)
+    }
+
+    /// A wheel that is exact to the nanosecond: for a clock that only moves from one deadline to
+    /// the next, so that no wake-up takes any time.
+    pub(crate) fn exact() -> Wheel {
+        Wheel::with_ticks(0)
+    }
+
+    fn with_ticks(tick_bits: u32) -> Wheel {
         Wheel {
+            tick_bits,
             elapsed: Cell::new(0),
             occupied_levels: Cell::new(0),
             occupied_slots: [const { Cell::new(0) }; LEVEL_COUNT],
@@ -132,7 +146,7 @@ impl Wheel {
     pub(crate) unsafe fn arm(&self, entry: &Entry, deadline_ns: u64) {
         // SAFETY: S2 and S3 of `disarm` are ours of the same numbers.
         unsafe { self.disarm(entry) };
-        entry.tick.set(deadline_ns.div_ceil(TICK_NS));
+        entry.tick.set(deadline_ns.div_ceil(1 << self.tick_bits));
         // SAFETY: S1 and S3 say that it lives and stays while it is linked; `disarm` has left it
         // in no list.
         unsafe { self.file(entry) };
@@ -170,7 +184,7 @@ impl Wheel {
         let earliest = self.earliest()?;
         let tick = self.exact_tick(&earliest).unwrap_or(earliest.start);
         // The tick 2^50 is the end of the range itself; its time would be 2^64.
-        Some(tick.saturating_mul(TICK_NS))
+        Some(tick.saturating_mul(1 << self.tick_bits))
     }
 
     /// Fires every entry whose deadline is over at `now_ns`, earlier ticks first, and within a tick
@@ -185,7 +199,7 @@ impl Wheel {
     ///
     /// Nanoseconds since the wheel's epoch. A `now_ns` below an earlier one fires nothing.
     pub(crate) fn expire(&self, now_ns: u64, mut fire: impl FnMut(*const ())) {
-        let now = now_ns >> TICK_BITS;
+        let now = now_ns >> self.tick_bits;
         // The earliest slot is looked up anew for each entry, since `fire` may have changed it.
         while let Some(earliest) = self.earliest() {
             if earliest.start > now {
@@ -218,7 +232,9 @@ impl Wheel {
         let slot = self.occupied_slots[level as usize].get().trailing_zeros();
         let shift = level * SLOT_BITS;
         // By FILED the slot agrees with `elapsed` in all digits above its own.
-        let above = self.elapsed.get() >> (shift + SLOT_BITS) << (shift + SLOT_BITS);
+        let span = shift + SLOT_BITS;
+        // No digit is above those of the top level, whose span of 66 bits no shift takes.
+        let above = self.elapsed.get().checked_shr(span).map_or(0, |digits| digits << span);
         let start = above | u64::from(slot) << shift;
         Some(Earliest { level, place: (level as usize) << SLOT_BITS | slot as usize, start })
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::embed::runtime::Runtime;
 use crate::sched::config::{Mapping, Wishes};
+use crate::sched::seeded::Plan;
 use crate::sched::shared::Hooks;
 use crate::sched::start;
 
@@ -51,6 +52,13 @@ impl Builder {
     /// Returns a builder that was told nothing.
     pub fn new() -> Builder {
         Builder { wishes: Wishes::default(), hooks: Hooks::default(), panic_hook: true }
+    }
+
+    /// A builder for a seeded run.
+    pub(crate) fn seeded(plan: Plan) -> Builder {
+        let mut builder = Builder::new();
+        builder.wishes.seeded = Some(plan);
+        builder
     }
 
     /// Says how user threads lie on kernel threads.

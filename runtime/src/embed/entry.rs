@@ -1,4 +1,5 @@
-//! What `#[sylvan::main]` and `#[sylvan::test]` expand to. Not for direct use.
+//! What `#[sylvan::main]` expands to, and the options that it shares with `#[sylvan::test]`. Not
+//! for direct use.
 #![forbid(unsafe_code)]
 
 use std::process::ExitCode;
@@ -6,8 +7,8 @@ use std::process::ExitCode;
 use crate::embed::builder::Builder;
 use crate::embed::runtime::Runtime;
 
-/// The attribute's options, as far as they were given.
-#[derive(Debug)]
+/// An attribute's options, as far as they were given.
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Options {
     /// `1:1`, `n:1` or `m:n`.
     pub mapping: Option<&'static str>,
@@ -18,8 +19,16 @@ pub struct Options {
 }
 
 impl Options {
-    fn build(&self) -> std::io::Result<Runtime> {
-        let mut builder = Builder::new();
+    /// An attribute without options.
+    pub const NONE: Options = Options { mapping: None, workers: None, stack_size: None };
+
+    /// Builds the runtime that the options ask for.
+    pub(crate) fn build(&self) -> std::io::Result<Runtime> {
+        self.apply(Builder::new()).build()
+    }
+
+    /// Tells `builder` what was given.
+    pub(crate) fn apply(&self, mut builder: Builder) -> Builder {
         if let Some(mapping) = self.mapping {
             builder = builder.mapping(mapping.parse().expect("checked by the macro"));
         }
@@ -29,7 +38,7 @@ impl Options {
         if let Some(bytes) = self.stack_size {
             builder = builder.stack_size(bytes);
         }
-        builder.build()
+        builder
     }
 }
 
@@ -48,32 +57,4 @@ pub fn main(options: Options, f: fn() -> ExitCode) -> ExitCode {
     let number = (0..=u8::MAX).find(|number| code == ExitCode::from(*number));
     runtime.end_or_exit(number.map_or(1, i32::from));
     code
-}
-
-/// Runs a test's body once per entry of `runs`, each on a runtime of its own.
-pub fn test(runs: &'static [Options], f: fn() -> ExitCode) -> ExitCode {
-    for options in runs {
-        let on_panic = SayWhere(options);
-        let runtime = match options.build() {
-            Ok(runtime) => runtime,
-            Err(error) => panic!("the runtime could not be built: {error}"),
-        };
-        let code = runtime.run(f);
-        drop(runtime);
-        std::mem::forget(on_panic);
-        if code != ExitCode::SUCCESS {
-            eprintln!("the test failed under {options:?}");
-            return code;
-        }
-    }
-    ExitCode::SUCCESS
-}
-
-/// Says under which options a body was unwound.
-struct SayWhere(&'static Options);
-
-impl Drop for SayWhere {
-    fn drop(&mut self) {
-        eprintln!("the test was unwound under {:?}", self.0);
-    }
 }

@@ -1,6 +1,6 @@
 //! Embedding: how a program builds, runs and ends a runtime.
 //!
-//! Everything here is a thin face of `sched`; the macros' private entries live here too.
+//! Everything here is a thin face of `sched`; the entry of `main` lives here too.
 
 mod builder;
 pub mod doors;
@@ -10,4 +10,4 @@ mod runtime;
 pub use builder::Builder;
 pub use runtime::{Handle, Runtime, join, run};
 
-pub use entry::{Options, main, test};
+pub use entry::{Options, main};

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::embed::builder::Builder;
 use crate::sched::config::Config;
+use crate::sched::seeded::RemoteRun;
 use crate::sched::shared::Shared;
 use crate::sched::shutdown::{self, Leftover};
 use crate::sched::spawn::{self, Order};
@@ -89,6 +90,11 @@ impl Runtime {
     /// Returns what holds for this runtime, from builder, environment and defaults.
     pub fn config(&self) -> &Config {
         &self.shared.config
+    }
+
+    /// What others see of the seeded run that this runtime is, if it is one.
+    pub(crate) fn seeded_run(&self) -> Option<Arc<RemoteRun>> {
+        self.shared.seeded.clone()
     }
 
     /// Ends the runtime like a drop, and the process with `code` if an N:1 runtime's threads are

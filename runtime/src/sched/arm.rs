@@ -247,6 +247,7 @@ pub(crate) fn thread_for(slot: &'static Slot, class: Class) -> NonNull<Header> {
         name: None,
         boxed: false,
         refs: 2,
+        id: current::next_id(),
     });
     // SAFETY: just made.
     let payload = unsafe { header.as_ref() }.payload();

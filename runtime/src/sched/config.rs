@@ -10,6 +10,7 @@ use std::io;
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::sched::seeded::Plan;
 use crate::stack::Class;
 
 /// How user threads lie on kernel threads.
@@ -97,6 +98,11 @@ pub struct Config {
     pub shutdown_timeout: Duration,
     /// Kernel threads are called `NAME-0`, `NAME-1` and so on.
     pub name: String,
+    /// The seed by which a debug build shuffles ready queues and steals; `None`: it does not.
+    pub shuffle: Option<u64>,
+    /// The seed of a seeded run; `None` for ordinary runtimes. See [`testing`](crate::testing).
+    pub seed: Option<u64>,
+    pub(crate) seeded: Option<Plan>,
 }
 
 /// What the builder was told; `None` where it was told nothing.
@@ -108,6 +114,7 @@ pub(crate) struct Wishes {
     pub(crate) blocking_threads: Option<usize>,
     pub(crate) shutdown_timeout: Option<Duration>,
     pub(crate) name: Option<String>,
+    pub(crate) seeded: Option<Plan>,
 }
 
 /// The most workers that a runtime can have.
@@ -145,7 +152,20 @@ impl Wishes {
             )));
         }
 
-        let mapping = self.mapping.or(env_mapping).unwrap_or(Mapping::ManyToMany);
+        let shuffle = variable("SYLVAN_SHUFFLE", seed)?;
+        if let (Some(_), Some(mapping @ (Mapping::OneToOne | Mapping::ManyToMany))) =
+            (&self.seeded, self.mapping)
+        {
+            return Err(invalid(format!(
+                "Builder::mapping({mapping}) is not valid for a seeded run; accepted: n:1, for its \
+                 one worker makes all choices"
+            )));
+        }
+
+        let mapping = match self.seeded {
+            Some(_) => Mapping::ManyToOne,
+            None => self.mapping.or(env_mapping).unwrap_or(Mapping::ManyToMany),
+        };
         let workers = match mapping {
             Mapping::ManyToOne => 1,
             Mapping::OneToOne => processors(),
@@ -166,6 +186,10 @@ impl Wishes {
                 .unwrap_or(BLOCKING_THREADS_DEFAULT),
             shutdown_timeout: self.shutdown_timeout.unwrap_or(Duration::from_secs(1)),
             name: self.name.clone().unwrap_or_else(|| "sylvan".to_owned()),
+            // A seeded run has an order of its own.
+            shuffle: if self.seeded.is_some() { None } else { shuffle },
+            seed: self.seeded.as_ref().map(|plan| plan.seed),
+            seeded: self.seeded.clone(),
         })
     }
 }
@@ -188,6 +212,19 @@ fn variable<T>(name: &str, parse: impl Fn(&str) -> Result<T, String>) -> io::Res
             Err(invalid(format!("{name}={value:?} is not valid; accepted: {accepted}")))
         }
     }
+}
+
+fn seed(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| format!("a whole number from 0 to {}", u64::MAX))
+}
+
+/// The seed that `SYLVAN_SEED` names.
+///
+/// # Errors
+///
+/// `InvalidInput` if it names none; the message says what is accepted.
+pub(crate) fn replayed_seed() -> io::Result<Option<u64>> {
+    variable("SYLVAN_SEED", seed)
 }
 
 fn whole(text: &str, max: usize) -> Result<usize, String> {

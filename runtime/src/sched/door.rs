@@ -239,7 +239,7 @@ fn wait_green(pending: &Pending, reason: Reason, deadline: Option<Instant>) -> C
     if let Some(deadline) = deadline {
         // SAFETY: S1: `record` stays until the disarm below, which every way out of the wait
         // passes, for nothing unwinds from the suspension. S2, S3: this worker is home.
-        unsafe { core.wheel().arm(&record.timer, clock::to_ns(deadline)) };
+        unsafe { core.wheel().arm(&record.timer, core.timer_ns(deadline)) };
     }
     ballast::keep_apart(|| core.suspend_waiting(me));
     // SAFETY: S2, S3: a thread comes back where it left, on its home worker.

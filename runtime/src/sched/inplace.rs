@@ -10,7 +10,7 @@
 
 use std::panic::Location;
 use std::ptr;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::sched::door::{self, Shield};
 use crate::sched::job::Kind;
@@ -31,7 +31,7 @@ pub(crate) enum Room {
 
 /// Whether threads run in place.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(u8)]
+#[repr(u32)]
 pub(crate) enum Policy {
     /// Where the conditions hold.
     Automatic = 0,
@@ -41,20 +41,55 @@ pub(crate) enum Policy {
     Always = 2,
 }
 
-static POLICY: AtomicU8 = AtomicU8::new(Policy::Automatic as u8);
+/// The policy that is forced on the process, in the low two bits, and above them the number of
+/// seeded runs, whose workers choose themselves. One word, for the common case to be one load.
+static POLICY: AtomicU32 = AtomicU32::new(0);
+const FORCED: u32 = 0b11;
+const CHOOSER: u32 = 0b100;
 
 /// Overrules the conditions, in the whole process. A door for tests.
 pub(crate) fn set_policy(policy: Policy) {
-    // ORDERING: Relaxed; a setting, made before the runtimes under test start.
-    POLICY.store(policy as u8, Ordering::Relaxed);
+    // ORDERING: Relaxed throughout; a setting, made before the runtimes under test start.
+    POLICY.fetch_and(!FORCED, Ordering::Relaxed);
+    POLICY.fetch_or(policy as u32, Ordering::Relaxed);
 }
 
+/// Has [`policy`] ask the worker, for as long as it lives.
+pub(crate) struct Chooser(());
+
+impl Chooser {
+    pub(crate) fn new() -> Chooser {
+        // ORDERING: Relaxed; the worker that shall be asked is the caller.
+        POLICY.fetch_add(CHOOSER, Ordering::Relaxed);
+        Chooser(())
+    }
+}
+
+impl Drop for Chooser {
+    fn drop(&mut self) {
+        // ORDERING: Relaxed; as above.
+        POLICY.fetch_sub(CHOOSER, Ordering::Relaxed);
+    }
+}
+
+#[inline]
 pub(crate) fn policy() -> Policy {
     // ORDERING: Relaxed; as above.
     match POLICY.load(Ordering::Relaxed) {
+        0 => Policy::Automatic,
+        word => uncommon_policy(word & FORCED),
+    }
+}
+
+#[cold]
+fn uncommon_policy(forced: u32) -> Policy {
+    match forced {
         1 => Policy::Never,
         2 => Policy::Always,
-        _ => Policy::Automatic,
+        _ => match Core::current().and_then(|core| core.seeded.as_ref()) {
+            Some(run) if run.keeps_out_of_place() => Policy::Never,
+            _ => Policy::Automatic,
+        },
     }
 }
 
@@ -117,16 +152,17 @@ pub(crate) fn end_scope(scope: &ScopeData, kind: WaitKind, site: &'static Locati
     }
     // Shielded: the children are cancelled with their parent, and it has to see them end.
     let _shield = Shield::raise();
-    let pending = door::begin(false);
-    if scope.announce_wait(pending.sequence()) {
-        let mut reason = Reason::new(kind, site);
-        reason.object = ptr::from_ref(scope).addr();
-        pending.wait(reason, None);
-        debug_assert!(scope.is_empty());
-    } else {
-        pending.abandon();
+    while !scope.is_empty() {
+        let pending = door::begin(false);
+        if scope.announce_wait(pending.sequence()) {
+            let mut reason = Reason::new(kind, site);
+            reason.object = ptr::from_ref(scope).addr();
+            pending.wait(reason, None);
+        } else {
+            pending.abandon();
+        }
+        scope.retract_wait();
     }
-    scope.retract_wait();
 }
 
 /// Runs the child on top of the deque, if there is one. False: there is none, or it may not run
@@ -145,6 +181,9 @@ fn run_one(scope: &ScopeData) -> bool {
         // SAFETY: an unstarted thread lives until it has run.
         let header = unsafe { thread.as_ref() };
         if ptr::eq(header.scope.get(), scope) && header.class == core.shared.class {
+            if let Some(run) = &core.seeded {
+                run.note_in_place(core, header);
+            }
             life::run(core, thread);
             // Each child counts as a turn of the worker: its neighbours must get theirs too.
             if core.charge() {

@@ -11,12 +11,12 @@ use std::sync::mpsc;
 
 use crossbeam_deque::Worker as Deque;
 
-use crate::sched::choices::Production;
+use crate::sched::choices;
 use crate::sched::door;
 use crate::sched::job::Job;
 use crate::sched::shared::{Phase, Shared};
 use crate::sched::shutdown;
-use crate::sched::worker::{Core, Worker};
+use crate::sched::worker::Core;
 use crate::task::current;
 
 /// Starts the crew. If a worker cannot be had, those that started are sent home.
@@ -87,9 +87,8 @@ fn main(
             return;
         }
     };
-    let worker =
-        Worker { core: Core::new(shared.clone(), index, deque), choices: Production::default() };
-    let core = &worker.core;
+    let worker = choices::worker(Core::new(shared.clone(), index, deque));
+    let core = worker.core();
     current::set_worker(ptr::from_ref(core).cast(), &core.blocks);
     // A worker sleeps until timers; the kernel's default lets each be late by 50 µs.
     crate::os::set_timer_slack(1);

@@ -19,11 +19,11 @@ use std::sync::{Arc, Weak};
 use crossbeam_deque::Worker as Deque;
 
 use crate::os;
-use crate::sched::choices::Production;
+use crate::sched::choices;
 use crate::sched::job::Job;
 use crate::sched::shared::{Phase, Shared};
 use crate::sched::shutdown;
-use crate::sched::worker::{Core, Worker};
+use crate::sched::worker::{AnyWorker, Core};
 use crate::task::{Header, current};
 
 /// The single worker, and whose it is.
@@ -34,7 +34,7 @@ pub(crate) struct ManyToOne {
     builder: NonZeroU64,
     /// The owner's alone.
     deque: UnsafeCell<Option<Deque<Job>>>,
-    worker: UnsafeCell<Option<Box<Worker<Production>>>>,
+    worker: UnsafeCell<Option<Box<dyn AnyWorker>>>,
     watched: Cell<bool>,
 }
 
@@ -98,11 +98,9 @@ impl ManyToOne {
         }
         // SAFETY: the owner's, and that is we.
         let deque = unsafe { &mut *self.deque.get() }.take().expect("provided at the start");
-        let core = Core::new(shared.clone(), 0, deque);
+        let worker = choices::worker(Core::new(shared.clone(), 0, deque));
         // SAFETY: as above.
-        unsafe {
-            *self.worker.get() = Some(Box::new(Worker { core, choices: Production::default() }))
-        };
+        unsafe { *self.worker.get() = Some(worker) };
         shared.hooks.worker_starts();
         true
     }
@@ -111,7 +109,7 @@ impl ManyToOne {
     ///
     /// # Safety
     /// S1: the caller is the owner.
-    pub(crate) unsafe fn worker(&self) -> Option<&Worker<Production>> {
+    pub(crate) unsafe fn worker(&self) -> Option<&dyn AnyWorker> {
         // SAFETY: the owner's (S1), and taken out only when the runtime has ended.
         unsafe { &*self.worker.get() }.as_deref()
     }
@@ -121,7 +119,7 @@ impl ManyToOne {
     ///
     /// # Safety
     /// S1: the caller is the owner and is not inside the worker's loop.
-    pub(crate) unsafe fn take_worker(&self) -> Option<Box<Worker<Production>>> {
+    pub(crate) unsafe fn take_worker(&self) -> Option<Box<dyn AnyWorker>> {
         // SAFETY: S1.
         unsafe { &mut *self.worker.get() }.take()
     }
@@ -188,12 +186,13 @@ fn run(shared: &Arc<Shared>, until: *const Header, prepare: impl FnOnce(&Core)) 
         ));
     };
     worker.prepare()?;
-    let seat = sit_down(&worker.core)?;
-    worker.core.until.set(until);
-    worker.core.stopped.set(false);
-    prepare(&worker.core);
+    let core = worker.core();
+    let seat = sit_down(core)?;
+    core.until.set(until);
+    core.stopped.set(false);
+    prepare(core);
     worker.run_loop();
-    worker.core.until.set(ptr::null());
+    core.until.set(ptr::null());
     stand_up(seat);
     Ok(())
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::clock;
 use crate::os;
 use crate::record::{self, Event};
-use crate::sched::choices::Choices;
+use crate::sched::choices::{Choices, Pause};
 use crate::sched::idle::{Role, Sleep};
 use crate::sched::job::{Job, Kind};
 use crate::sched::shared::Phase;
@@ -45,6 +45,9 @@ impl<C: Choices> Worker<C> {
             return false;
         }
         if core.ready.len() > 0 || !core.remote().mailbox.is_empty() {
+            return true;
+        }
+        if self.choices.before_sleep(core) == Pause::LookAgain {
             return true;
         }
         let mut searching = core.shared.remotes.len() > 1 && core.shared.idle.start_search();
@@ -161,9 +164,7 @@ impl<C: Choices> Worker<C> {
         let mailbox = &core.remote().mailbox;
         let mut interval = SENTINEL_FIRST;
         loop {
-            let timer = core
-                .next_deadline_ns()
-                .map(|at| Duration::from_nanos(at.saturating_sub(clock::now_ns())));
+            let timer = core.until_next_deadline();
             let post = (*sleep == Sleep::Sentinel).then_some(interval);
             let timeout = match (timer, post) {
                 (Some(timer), Some(post)) => Some(timer.min(post)),
@@ -172,7 +173,7 @@ impl<C: Choices> Worker<C> {
             if timeout != Some(Duration::ZERO) {
                 mailbox.sleep(timeout);
             }
-            let timer_is_due = core.next_deadline_ns().is_some_and(|at| at <= clock::now_ns());
+            let timer_is_due = core.until_next_deadline() == Some(Duration::ZERO);
             if timer_is_due || !mailbox.is_sleeping() {
                 return;
             }
@@ -237,13 +238,18 @@ impl Core {
                 .any(|(index, remote)| index != self.index && !remote.stealer.is_empty())
     }
 
-    /// When this worker must look round by itself.
-    fn next_deadline_ns(&self) -> Option<u64> {
+    /// How long until this worker must look round by itself.
+    fn until_next_deadline(&self) -> Option<Duration> {
+        // A virtual clock stands still while its worker sleeps, so no timer ends that sleep.
+        let stands_still = self.seeded.as_ref().is_some_and(|run| run.has_virtual_time());
+        let timer = if stands_still { None } else { self.wheel().next_deadline_ns() };
         let end_by = self.end_by_ns.get();
-        match self.wheel().next_deadline_ns() {
-            Some(timer) => Some(timer.min(end_by)),
-            None => (end_by != u64::MAX).then_some(end_by),
-        }
+        let at = match timer {
+            Some(timer) => timer.min(end_by),
+            None if end_by == u64::MAX => return None,
+            None => end_by,
+        };
+        Some(Duration::from_nanos(at.saturating_sub(clock::real_now_ns())))
     }
 
     /// Whether something came for this worker alone.
@@ -299,6 +305,7 @@ impl Core {
         for message in self.remote().mailbox.take_messages() {
             match message {
                 Message::CancelAll => self.cancel_all(),
+                Message::LookRound => (),
                 Message::Describe(answers) => {
                     let lines = self.describe();
                     // The asker may have gone; then nobody wants to know.

@@ -60,6 +60,26 @@ impl Ready {
         Some(first)
     }
 
+    /// Takes the thread at `index`, counted from the oldest; for choices that are not by age.
+    pub(crate) fn remove(&self, index: usize) -> Option<NonNull<Header>> {
+        self.ring().remove(index)
+    }
+
+    /// The number of the thread at `index`, counted from the oldest.
+    pub(crate) fn number_at(&self, index: usize) -> Option<u64> {
+        // SAFETY: a thread in the queue is alive.
+        self.ring().get(index).map(|thread| unsafe { thread.as_ref() }.number())
+    }
+
+    /// Puts the threads into a random order (Fisher and Yates); `below` draws a number below its
+    /// argument.
+    pub(crate) fn shuffle(&self, below: impl Fn(usize) -> usize) {
+        let ring = self.ring();
+        for last in (1..ring.len()).rev() {
+            ring.swap(last, below(last + 1));
+        }
+    }
+
     /// All threads in the queue, oldest first, as they are now.
     pub(crate) fn snapshot(&self) -> Vec<NonNull<Header>> {
         self.ring().iter().copied().collect()

@@ -8,6 +8,7 @@ use std::fmt::Write;
 use crate::clock;
 use crate::fiber::Trace;
 use crate::os;
+use crate::task::header::shown_number;
 use crate::task::{Header, WaitRecord};
 
 /// One line: name, number, spawn site, state, and for a waiting thread its reason and site.
@@ -26,7 +27,7 @@ pub(crate) fn line(thread: &Header) -> String {
             let _ = write!(line, ", object {:#x}", reason.object);
         }
         if let Some(owner) = reason.owner {
-            let _ = write!(line, ", for thread number {owner}");
+            let _ = write!(line, ", for thread number {}", shown_number(owner));
         }
         let _ = write!(line, ", for {seconds:.3} s");
         line.push_str(&stack_of(thread));
@@ -60,7 +61,7 @@ pub(crate) fn line_from_outside(thread: &Header) -> String {
     format!(
         "thread '{}' (number {}, spawned at {}) is {}",
         thread.name().unwrap_or("<unnamed>"),
-        thread.id,
+        thread.number(),
         thread.site,
         thread.state.life(),
     )

@@ -21,6 +21,7 @@ use crate::sched::idle::Idle;
 use crate::sched::job::Job;
 use crate::sched::many_to_one::ManyToOne;
 use crate::sched::one_to_one::OneToOne;
+use crate::sched::seeded::RemoteRun;
 use crate::sched::start;
 use crate::sched::worker::{Counters, Remote};
 use crate::stack::Class;
@@ -98,6 +99,8 @@ pub(crate) struct Shared {
     wake_cost_ns: AtomicU64,
     wake_samples: AtomicU64,
     crew: Mutex<Crew>,
+    /// What others see of the seeded run that this runtime is, if it is one.
+    pub(crate) seeded: Option<Arc<RemoteRun>>,
     pub(crate) many_to_one: ManyToOne,
     pub(crate) one_to_one: OneToOne,
 }
@@ -157,6 +160,7 @@ impl Shared {
             wake_cost_ns: AtomicU64::new(WAKE_COST_GUESS_NS),
             wake_samples: AtomicU64::new(0),
             crew: Mutex::new(Crew::default()),
+            seeded: config.seeded.clone().map(RemoteRun::new),
             many_to_one: ManyToOne::new(),
             one_to_one: OneToOne::new(),
             config,

@@ -151,7 +151,7 @@ pub(crate) fn by_owner(shared: &Arc<Shared>, leftover: Leftover) {
         return;
     }
     let timeout_ns = u64::try_from(shared.shutdown_timeout().as_nanos()).unwrap_or(u64::MAX);
-    let until = clock::now_ns().saturating_add(timeout_ns);
+    let until = clock::real_now_ns().saturating_add(timeout_ns);
     if many_to_one::run_to_the_end(shared, until).is_err() {
         return;
     }
@@ -159,9 +159,9 @@ pub(crate) fn by_owner(shared: &Arc<Shared>, leftover: Leftover) {
         // SAFETY: S1: checked by `run_to_the_end`, which has run.
         let worker = unsafe { shared.many_to_one.worker() };
         if let Some(worker) = worker {
-            print_report(shared, &worker.core.describe());
+            print_report(shared, &worker.core().describe());
         }
-        if worker.is_some_and(|worker| leak(&worker.core)) {
+        if worker.is_some_and(|worker| leak(worker.core())) {
             match leftover {
                 Leftover::Abort => crate::os::abort_with(
                     "threads of an n:1 runtime are left, and their kernel thread goes on or ends",
@@ -172,7 +172,7 @@ pub(crate) fn by_owner(shared: &Arc<Shared>, leftover: Leftover) {
     }
     // SAFETY: S1: as above; the loop has returned.
     if let Some(worker) = unsafe { shared.many_to_one.take_worker() } {
-        worker.core.put_away();
+        worker.core().put_away();
         shared.hooks.worker_stops();
     }
 }

@@ -6,6 +6,7 @@
 //! not be taken.
 
 use std::io;
+use std::num::NonZeroU64;
 use std::panic::Location;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
@@ -101,11 +102,17 @@ where
     if shared.config.mapping == Mapping::OneToOne {
         let stack_size = order.stack_size;
         // SAFETY: as above.
-        let (thread, handle) = unsafe { make(Kind::Kernel, class, order, f) };
+        let (thread, handle) = unsafe { make(Kind::Kernel, current::next_id(), class, order, f) };
         return one_to_one::start(shared, thread, handle, stack_size);
     }
+    let id = shared.seeded.as_ref().map_or_else(current::next_id, |run| run.outside_id());
+    if let Some(run) = &shared.seeded
+        && !(shared.many_to_one.is_owner() || shared.many_to_one.is_unowned())
+    {
+        run.disturb("a kernel thread from outside has spawned a thread");
+    }
     // SAFETY: as above.
-    let (thread, handle) = unsafe { make(Kind::Green, class, order, f) };
+    let (thread, handle) = unsafe { make(Kind::Green, id, class, order, f) };
     shared.inject(Job::thread(thread));
     Ok(handle)
 }
@@ -117,10 +124,13 @@ where
     F: FnOnce() -> T,
 {
     let class = class_for(&core.shared, &order)?;
+    if let Some(run) = &core.seeded {
+        run.spawn_fault()?;
+    }
     let local = order.local;
     Counters::add(&core.remote().counters.spawned, 1);
     // SAFETY: S1 of `spawn`.
-    let (thread, handle) = unsafe { make(Kind::Green, class, order, f) };
+    let (thread, handle) = unsafe { make(Kind::Green, current::next_id(), class, order, f) };
     if local {
         core.ready.push(thread);
     } else {
@@ -140,7 +150,13 @@ fn class_for(shared: &Shared, order: &Order) -> io::Result<Class> {
 
 /// Makes the header, with the scheduler's reference and the handle's.
 #[inline]
-unsafe fn make<F, T>(kind: Kind, class: Class, order: Order, f: F) -> (NonNull<Header>, HeaderRef)
+unsafe fn make<F, T>(
+    kind: Kind,
+    id: NonZeroU64,
+    class: Class,
+    order: Order,
+    f: F,
+) -> (NonNull<Header>, HeaderRef)
 where
     F: FnOnce() -> T,
 {
@@ -153,6 +169,7 @@ where
         name: order.name,
         boxed: packet::needs_box::<F, T>(),
         refs: 2,
+        id,
     });
     // SAFETY: just made, and not published.
     let header = unsafe { thread.as_ref() };

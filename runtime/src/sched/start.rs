@@ -18,6 +18,9 @@ pub(crate) fn start(config: Config, hooks: Hooks, panic_hook: bool) -> io::Resul
     if panic_hook {
         install_panic_hook();
     }
+    if config.shuffle.is_some() && !cfg!(debug_assertions) {
+        say_that_nothing_is_shuffled();
+    }
     let mapping = config.mapping;
     let (shared, mut deques) = Shared::new(config, hooks)?;
     match mapping {
@@ -30,6 +33,14 @@ pub(crate) fn start(config: Config, hooks: Hooks, panic_hook: bool) -> io::Resul
         Mapping::ManyToMany => many_to_many::start(&shared, deques)?,
     }
     Ok(shared)
+}
+
+/// A variable that has no effect must not look as if it had one.
+fn say_that_nothing_is_shuffled() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        eprintln!("sylvan: SYLVAN_SHUFFLE is set, but only debug builds shuffle; this is none");
+    });
 }
 
 /// Puts our line in front of the panic hook that is there, once per process. std's own message
@@ -48,7 +59,7 @@ fn install_panic_hook() {
                 eprintln!(
                     "green thread '{}' (number {}, spawned at {}) panicked:",
                     thread.name().unwrap_or("<unnamed>"),
-                    thread.id,
+                    thread.number(),
                     thread.site,
                 );
             }
@@ -69,8 +80,12 @@ fn describe_overflow(report: &mut Report) {
         return;
     };
     let name = thread.name().unwrap_or("<unnamed>");
-    let _ =
-        write!(report, "thread '{name}' (green thread {}, spawned at {})", thread.id, thread.site);
+    let _ = write!(
+        report,
+        "thread '{name}' (green thread {}, spawned at {})",
+        thread.number(),
+        thread.site
+    );
 }
 
 static FORKED: AtomicBool = AtomicBool::new(false);

@@ -23,7 +23,7 @@ use crate::fiber::{Fiber, Resume, Suspended};
 use crate::sched::choices::{Choices, Source};
 use crate::sched::job::{self, Job};
 use crate::sched::slot::Claim;
-use crate::sched::worker::{Core, Next, Worker};
+use crate::sched::worker::{AnyWorker, Core, Next, Worker};
 use crate::sched::{arm, life};
 use crate::task::{Commit, Duty, Header, HeaderRef, WaitRecord, current};
 
@@ -38,14 +38,16 @@ const HEIRS_PER_LOOK: u32 = 8;
 /// How many deque turns may be left to others at a time; see [`Worker::leaves_to_others`].
 const ALLOWANCE_TURNS: u32 = 15;
 
-impl<C: Choices> Worker<C> {
-    /// Makes what the loop needs before its first turn.
-    pub(crate) fn prepare(&self) -> std::io::Result<()> {
+impl<C: Choices> AnyWorker for Worker<C> {
+    fn core(&self) -> &Core {
+        &self.core
+    }
+
+    fn prepare(&self) -> std::io::Result<()> {
         self.core.provide_reserve(fiber_main::<C>)
     }
 
-    /// Runs turns until the runtime ends, or until the thread in `until` has finished.
-    pub(crate) fn run_loop(&self) {
+    fn run_loop(&self) {
         let core = &self.core;
         loop {
             match core.handoff.take().or_else(|| self.next()) {
@@ -63,12 +65,17 @@ impl<C: Choices> Worker<C> {
             }
         }
     }
+}
 
+impl<C: Choices> Worker<C> {
     /// What the worker runs next.
     #[inline]
     fn next(&self) -> Option<Next> {
         let core = &self.core;
-        if core.slice_is_left.get() && core.strict_turns.get() == 0 {
+        if core.slice_is_left.get()
+            && core.strict_turns.get() == 0
+            && self.choices.passes_slice_on(core)
+        {
             let heir = self.pass_slice_on();
             if heir.is_some() {
                 return heir;
@@ -119,7 +126,6 @@ impl<C: Choices> Worker<C> {
         let core = &self.core;
         core.strict_turns.set(core.strict_turns.get().saturating_sub(1));
         core.heirs.set(0);
-        core.refill_budget();
         let turn = core.turns.get() + 1;
         core.turns.set(turn);
         let countdown = core.timer_countdown.get() - 1;
@@ -133,6 +139,7 @@ impl<C: Choices> Worker<C> {
             return Some(next);
         }
         core.drain_mailbox();
+        self.choices.begin_turn(core);
         let source = self.choices.source(turn);
         if source != Source::Ready
             && !self.leaves_to_others()
@@ -140,9 +147,18 @@ impl<C: Choices> Worker<C> {
         {
             return Some(next);
         }
-        core.take_ready()
+        self.take_ready()
             .or_else(|| self.take_unstarted(Source::Young))
             .or_else(|| self.take_injected())
+    }
+
+    /// A ready thread: the oldest, unless the choices say otherwise.
+    #[inline]
+    fn take_ready(&self) -> Option<Next> {
+        let thread = self.choices.take_ready(&self.core)?;
+        // SAFETY: a thread in the queue lives.
+        let started = !unsafe { thread.as_ref() }.fiber.get().is_null();
+        Some(if started { Next::Started(thread) } else { Next::Fresh(thread) })
     }
 
     /// Whether this turn leaves the deque to other workers: this one homes more than its share of
@@ -212,7 +228,7 @@ impl<C: Choices> Worker<C> {
         let core = &self.core;
         // SAFETY: an unstarted thread lives until it has run.
         let header = unsafe { thread.as_ref() };
-        let fiber = match core.fiber_for(header, fiber_main::<C>) {
+        let fiber = match self.choices.fiber_for(core, header, fiber_main::<C>) {
             Ok(fiber) => fiber,
             Err(error) => match self.refuse_start(thread, error) {
                 Some(fiber) => fiber,
@@ -265,7 +281,10 @@ impl<C: Choices> Worker<C> {
                 core.slice_is_left.set(false);
                 // A child that ended in place may have named a joiner; the slice is not passed on.
                 core.give_up_next();
-                core.ready.push(NonNull::new(thread.cast_mut()).expect("a thread yielded"));
+                let thread = NonNull::new(thread.cast_mut()).expect("a thread yielded");
+                // SAFETY: it has just left its stack, and goes on.
+                self.choices.note_yield(core, unsafe { thread.as_ref() });
+                core.ready.push(thread);
             }
             Some(Suspended::Waiting) => {
                 core.slice_is_left.set(true);
@@ -273,10 +292,12 @@ impl<C: Choices> Worker<C> {
                 let header = unsafe { &*thread };
                 if header.state.commit_wait() == Commit::Ready {
                     core.ready.push(NonNull::from(header));
+                } else {
+                    self.choices.note_wait(core, header);
                 }
             }
             Some(Suspended::Resting) => {
-                if let Some(fiber) = core.rest(fiber) {
+                if let Some(fiber) = core.rest(fiber, C::FIBERS_GO_ON) {
                     core.retire(fiber);
                 }
             }
@@ -325,7 +346,8 @@ impl<C: Choices> Worker<C> {
                 let class = unsafe { thread.as_ref() }.class;
                 // Where the reserve is missing, this fiber is it: a thread that waited on it would
                 // keep it, and no further thread could be refused before somebody ends.
-                if class == core.shared.class && fiber.class() == class && core.has_reserve() {
+                let fits = class == core.shared.class && fiber.class() == class;
+                if C::FIBERS_GO_ON && fits && core.has_reserve() {
                     return Some(thread);
                 }
                 core.handoff.set(Some(Next::Fresh(thread)));
@@ -340,21 +362,18 @@ impl<C: Choices> Worker<C> {
 }
 
 impl Core {
-    /// The oldest ready thread.
-    #[inline]
-    pub(crate) fn take_ready(&self) -> Option<Next> {
-        let thread = self.ready.pop()?;
-        // SAFETY: a thread in the queue lives.
-        let started = !unsafe { thread.as_ref() }.fiber.get().is_null();
-        Some(if started { Next::Started(thread) } else { Next::Fresh(thread) })
-    }
-
     /// Moves what others sent into the ready queue.
     #[inline]
     pub(crate) fn drain_mailbox(&self) {
         let mailbox = &self.remote().mailbox;
         if !mailbox.is_empty() {
-            self.drain_into_ready(mailbox.drain());
+            let chain = mailbox.drain();
+            if let Some(run) = &self.seeded
+                && !chain.is_null()
+            {
+                run.note_mail();
+            }
+            self.drain_into_ready(chain);
         }
     }
 
@@ -370,7 +389,7 @@ impl Core {
     }
 
     /// The deque's old end, by the owner.
-    fn steal_from_self(&self) -> Option<Job> {
+    pub(crate) fn steal_from_self(&self) -> Option<Job> {
         self.remote().stealer.steal().success().or_else(|| self.deque.pop())
     }
 
@@ -429,7 +448,7 @@ impl Core {
         self.timer_countdown.set(turns);
         self.looked_ns.set(now);
         self.expire_timers(now);
-        if now >= self.end_by_ns.get() {
+        if self.end_by_ns.get() != u64::MAX && clock::real_now_ns() >= self.end_by_ns.get() {
             crate::sched::shutdown::stop_waiting(&self.shared);
         }
     }

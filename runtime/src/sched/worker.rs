@@ -20,9 +20,10 @@ use crossbeam_utils::CachePadded;
 use crate::clock;
 use crate::fiber::{Fiber, Suspended};
 use crate::record::{self, Event};
-use crate::sched::choices::{Choices, Production};
+use crate::sched::choices::Choices;
 use crate::sched::job::Job;
 use crate::sched::ready::Ready;
+use crate::sched::seeded::Run;
 use crate::sched::shared::{Phase, Shared};
 use crate::sched::slot::SlotCache;
 use crate::stack::{Pool, Stack};
@@ -66,9 +67,20 @@ impl Counters {
 ///
 /// `repr(C)`: a `*const Core` found in a thread-local is the worker that it is the first field of.
 #[repr(C)]
-pub(crate) struct Worker<C: Choices = Production> {
+pub(crate) struct Worker<C: Choices> {
     pub(crate) core: Core,
     pub(crate) choices: C,
+}
+
+/// A worker, whatever its choices: what the mappings, which start and end it, see.
+pub(crate) trait AnyWorker {
+    fn core(&self) -> &Core;
+
+    /// Makes what the loop needs before its first turn.
+    fn prepare(&self) -> std::io::Result<()>;
+
+    /// Runs turns until the runtime ends, or until the thread in `until` has finished.
+    fn run_loop(&self);
 }
 
 /// See the file's comment.
@@ -132,8 +144,10 @@ pub(crate) struct Core {
     /// N:1: the loop ends when this thread has finished.
     pub(crate) until: Cell<*const Header>,
     pub(crate) stopped: Cell<bool>,
-    /// N:1, during a shutdown: when the loop gives up waiting for what is left.
+    /// N:1, during a shutdown: when, by the real clock, the loop gives up waiting for what is left.
     pub(crate) end_by_ns: Cell<u64>,
+    /// What a seeded run draws its choices from; `None` in ordinary runtimes.
+    pub(crate) seeded: Option<Box<Run>>,
 }
 
 /// What the loop does next.
@@ -157,14 +171,16 @@ const PICK_DISTANCE_MAX: u32 = 1023;
 
 impl Core {
     pub(crate) fn new(shared: Arc<Shared>, index: usize, deque: Deque<Job>) -> Core {
+        let seeded = shared.seeded.as_ref().map(|outside| Box::new(Run::new(outside)));
+        let exact = seeded.as_ref().is_some_and(|run| run.has_virtual_time());
         Core {
+            blocks: shared.seeded.as_ref().map_or_else(BlockCache::new, |run| run.block_cache()),
             shared,
             index,
             deque,
             ready: Ready::new(),
-            blocks: BlockCache::new(),
             slots: SlotCache::new(),
-            wheel: Box::new(Wheel::new()),
+            wheel: Box::new(if exact { Wheel::exact() } else { Wheel::new() }),
             pool: UnsafeCell::new(Pool::new()),
             resting: UnsafeCell::new(Vec::new()),
             reserve: Cell::new(None),
@@ -179,7 +195,7 @@ impl Core {
             turns: Cell::new(0),
             timer_countdown: Cell::new(1),
             timer_turns: Cell::new(1),
-            looked_ns: Cell::new(clock::now_ns()),
+            looked_ns: Cell::new(if exact { 0 } else { clock::now_ns() }),
             budget: Cell::new(BUDGET_CALLS),
             slice_is_over: Cell::new(false),
             slice_turn: Cell::new(u64::MAX),
@@ -196,6 +212,7 @@ impl Core {
             until: Cell::new(ptr::null()),
             stopped: Cell::new(false),
             end_by_ns: Cell::new(u64::MAX),
+            seeded,
         }
     }
 
@@ -301,6 +318,10 @@ impl Core {
 
     #[cold]
     fn look_at_slice(&self) -> bool {
+        if let Some(run) = &self.seeded {
+            // Its budget is always spent, so each charge comes here.
+            return run.yields_here(self);
+        }
         if self.slice_is_over.get() {
             return true;
         }
@@ -316,6 +337,10 @@ impl Core {
     /// Whether the present turn has lasted for a slice. The first look of a turn starts its clock.
     #[cold]
     pub(crate) fn slice_is_used_up(&self) -> bool {
+        if self.seeded.is_some() {
+            // Where a slice ends is drawn, not measured.
+            return false;
+        }
         let now = clock::now_ns();
         if self.slice_turn.get() != self.turns.get() {
             self.slice_turn.set(self.turns.get());
@@ -325,10 +350,21 @@ impl Core {
         now - self.slice_start_ns.get() >= SLICE_NS
     }
 
+    /// Leaves nothing of the budget, so that each call is looked at.
+    pub(crate) fn spend_budget(&self) {
+        self.budget.set(0);
+    }
+
     /// Begins a new budget.
     pub(crate) fn refill_budget(&self) {
         self.slice_is_over.set(false);
         self.budget.set(BUDGET_CALLS);
+    }
+
+    /// When the timer of a wait with `deadline` fires.
+    pub(crate) fn timer_ns(&self, deadline: std::time::Instant) -> u64 {
+        let deadline_ns = clock::to_ns(deadline);
+        self.seeded.as_ref().map_or(deadline_ns, |run| run.timer_ns(deadline_ns))
     }
 
     /// Leaves the current thread's fiber; the thread stays runnable.
@@ -459,15 +495,16 @@ impl Core {
         self.resting().len()
     }
 
-    /// Takes over a fiber that carries no thread any more. Its stack may come back.
-    pub(crate) fn rest(&self, fiber: NonNull<Fiber>) -> Option<NonNull<Fiber>> {
+    /// Takes over a fiber that carries no thread any more, as the reserve where that is missing,
+    /// and else only to `keep` it for the next thread. If it is not taken, it comes back.
+    pub(crate) fn rest(&self, fiber: NonNull<Fiber>, keep: bool) -> Option<NonNull<Fiber>> {
         // SAFETY: the fiber is alive and suspended.
         let class = unsafe { fiber.as_ref() }.class();
         if class == self.shared.class && self.reserve.get().is_none() {
             self.reserve.set(Some(fiber));
             return None;
         }
-        if class == self.shared.class && self.resting().len() < RESTING_MAX {
+        if keep && class == self.shared.class && self.resting().len() < RESTING_MAX {
             self.resting().push(fiber);
             None
         } else {
@@ -478,6 +515,12 @@ impl Core {
     /// Gives a stack back that carried a fiber.
     pub(crate) fn give_stack(&self, stack: Stack) {
         self.with_pool(|pool| pool.give(stack));
+    }
+
+    /// Whether anything has come that a turn would find.
+    pub(crate) fn has_mail(&self) -> bool {
+        let mailbox = &self.remote().mailbox;
+        !mailbox.is_empty() || mailbox.has_messages() || !self.shared.injector.is_empty()
     }
 
     /// Whether the runtime has come to the point where nothing is resumed any more.

@@ -74,15 +74,6 @@ impl Stack {
         self.0.index()
     }
 
-    /// Returns how far below the base the first frame should start: 0 to 960, in steps of 64.
-    ///
-    /// All bases are multiples of the stride, so the hot ends of all stacks would compete for the
-    /// same few cache sets. Spreading them over sixteen lines makes switching among few threads
-    /// 2 to 3 times faster; 7919 is a prime that takes neighbours far apart.
-    pub(crate) fn colour_bytes(&self) -> usize {
-        (self.index() * 7919 % 16) * 64
-    }
-
     fn into_slot(self) -> Slot {
         ManuallyDrop::new(self).0
     }
@@ -92,6 +83,16 @@ impl Drop for Stack {
     fn drop(&mut self) {
         arena::give(&[self.0]);
     }
+}
+
+/// Returns how far below its base the first frame of the `number`th stack should start: 0 to 960,
+/// in steps of 64.
+///
+/// All bases are multiples of the stride, so the hot ends of all stacks would compete for the
+/// same few cache sets. Spreading them over sixteen lines makes switching among few threads
+/// 2 to 3 times faster; 7919 is a prime that takes neighbours far apart.
+pub(crate) fn colour_bytes(number: usize) -> usize {
+    (number % 16 * 7919 % 16) * 64
 }
 
 /// A stack's place and what is known about its memory; plain data, owned by whoever holds it.

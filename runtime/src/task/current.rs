@@ -176,6 +176,7 @@ fn foreign_header() -> HeaderRef {
         name: std::thread::current().name().map(Into::into),
         boxed: false,
         refs: 1,
+        id: next_id(),
     });
     // SAFETY: S1: `refs` is 1 and it is ours.
     unsafe { HeaderRef::from_owned(header) }

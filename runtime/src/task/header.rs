@@ -142,6 +142,8 @@ pub(crate) struct Birth {
     pub(crate) name: Option<Box<str>>,
     pub(crate) boxed: bool,
     pub(crate) refs: u32,
+    /// From [`current::next_id`], save where a seeded run counts its threads itself.
+    pub(crate) id: NonZeroU64,
 }
 
 impl Header {
@@ -165,7 +167,7 @@ impl Header {
             class: birth.class,
             in_place: Cell::new(false),
             vtable: birth.vtable,
-            id: current::next_id(),
+            id: birth.id,
             mailbox: AtomicPtr::new(ptr::null_mut()),
             next: AtomicPtr::new(ptr::null_mut()),
             fiber: Cell::new(ptr::null()),
@@ -197,9 +199,15 @@ impl Header {
             name: None,
             boxed: false,
             refs: 1,
+            id: current::next_id(),
         });
         // SAFETY: S1: the one reference.
         unsafe { HeaderRef::from_owned(header) }
+    }
+
+    /// The number that people are shown.
+    pub(crate) fn number(&self) -> u64 {
+        shown_number(self.id)
     }
 
     /// Where the closure or the result lies, or the pointer to their box.
@@ -386,6 +394,14 @@ impl BlockCache {
         BlockCache { blocks: Cell::new(Vec::new()), next_id: Cell::new(0), end_id: Cell::new(0) }
     }
 
+    /// The cache of a seeded run, whose threads have the numbers from 1 on; see [`seeded_id`].
+    pub(crate) fn numbered(run: u32) -> BlockCache {
+        let cache = BlockCache::new();
+        cache.next_id.set(seeded_id(run, 1).get());
+        cache.end_id.set(seeded_id(run, SEEDED_NUMBERS_MAX).get());
+        cache
+    }
+
     pub(crate) fn take(&self) -> Option<NonNull<Header>> {
         let mut blocks = self.blocks.take();
         let block = blocks.pop();
@@ -425,6 +441,28 @@ impl Drop for BlockCache {
         }
     }
 }
+
+/// The number of a seeded run's thread. Bit 63 tells it from ordinary numbers, the run makes it
+/// unique in the process, and what people are shown is the low half, which is the same each time
+/// that the seed is run.
+pub(crate) fn seeded_id(run: u32, number: u32) -> NonZeroU64 {
+    let id = SEEDED | u64::from(run) << 32 | u64::from(number);
+    NonZeroU64::new(id).expect("bit 63 is set")
+}
+
+/// What people are shown of an id.
+pub(crate) fn shown_number(id: NonZeroU64) -> u64 {
+    if id.get() & SEEDED == 0 { id.get() } else { id.get() & u64::from(u32::MAX) }
+}
+
+/// Which seeded run a thread belongs to; `None`: to none.
+pub(crate) fn seeded_run(id: NonZeroU64) -> Option<u32> {
+    (id.get() & SEEDED != 0).then_some((id.get() >> 32) as u32 & (u32::MAX >> 1))
+}
+
+const SEEDED: u64 = 1 << 63;
+/// Numbers below it are a seeded run's own; those from it on are given to what others spawn there.
+pub(crate) const SEEDED_NUMBERS_MAX: u32 = 1 << 31;
 
 /// A number for a thread that no worker spawns.
 pub(crate) fn single_id() -> NonZeroU64 {

@@ -81,6 +81,8 @@ pub(crate) struct Description {
 pub(crate) enum Message {
     /// Cancel every thread that is yours (shutdown).
     CancelAll,
+    /// Nothing but to look round: what kept a seeded run from going on has gone.
+    LookRound,
     /// Say what your threads do, a line for each.
     Describe(std::sync::mpsc::Sender<Description>),
 }

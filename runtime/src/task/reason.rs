@@ -27,6 +27,8 @@ pub(crate) enum WaitKind {
     Run,
     /// The end of a runtime.
     Shutdown,
+    /// `testing::wait_until_all_parked`.
+    Quiescence,
 }
 
 impl WaitKind {
@@ -40,6 +42,21 @@ impl WaitKind {
             WaitKind::Arm => "waiting for the second arm of a join",
             WaitKind::Run => "waiting for what a runtime runs",
             WaitKind::Shutdown => "waiting for the end of a runtime",
+            WaitKind::Quiescence => "waiting until all others wait",
+        }
+    }
+
+    /// Whether the code that waits looks at its own condition afterwards and waits again if that
+    /// does not hold, so that a wake for nothing does no harm.
+    pub(crate) fn is_checked_in_a_loop(self) -> bool {
+        match self {
+            WaitKind::Sleep
+            | WaitKind::Join
+            | WaitKind::Scope
+            | WaitKind::Run
+            | WaitKind::Shutdown => true,
+            // The permit is the program's; the two others rely on the wake that names their wait.
+            WaitKind::Park | WaitKind::Arm | WaitKind::Quiescence => false,
         }
     }
 }

@@ -8,7 +8,9 @@ use std::fmt;
 use std::num::NonZeroU64;
 
 use crate::sched::door;
+use crate::sched::seeded::note_outsider;
 use crate::sched::worker::Core;
+use crate::task::header::shown_number;
 use crate::task::{HeaderRef, current};
 
 /// A handle to a thread, green or kernel.
@@ -29,9 +31,16 @@ pub struct Thread(pub(super) HeaderRef);
 
 /// The number of a thread: unique in the process, never used again.
 ///
-/// Numbers are not in the order of the spawns: each worker takes them in blocks.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+/// Numbers are not in the order of the spawns: each worker takes them in blocks. `Debug` shows the
+/// number; in a seeded run ([`testing`](crate::testing)) it counts from 0, the same each time.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ThreadId(pub(super) NonZeroU64);
+
+impl fmt::Debug for ThreadId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ThreadId").field(&shown_number(self.0)).finish()
+    }
+}
 
 impl Thread {
     /// Returns the thread's number.
@@ -52,8 +61,11 @@ impl Thread {
     /// thread sees. On a thread that has ended it does nothing.
     pub fn unpark(&self) {
         door::unpark(&self.0);
-        if let Some(core) = Core::current() {
-            core.charge();
+        match Core::current() {
+            Some(core) => {
+                core.charge();
+            }
+            None => note_outsider(&self.0),
         }
     }
 }

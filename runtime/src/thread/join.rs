@@ -74,6 +74,13 @@ impl<T> JoinInner<T> {
         {
             shared.one_to_one.reap_one(header.id);
         }
+        if let Some(run) = self.runtime.as_ref().and_then(|shared| shared.seeded.as_ref())
+            && current::worker().is_null()
+            && let Some(verdict) = run.take_verdict()
+        {
+            // It had to run the thread itself, and came to where nothing could move.
+            panic!("{verdict}");
+        }
         self.taken = true;
         // SAFETY: S1: finished with this handle alive, so the outcome was kept for it; `taken`
         // keeps the drop from touching it again.
@@ -98,13 +105,15 @@ impl<T> JoinInner<T> {
         }
         // Before the wait begins: the panic may be caught, and the thread waits again.
         assert!(!ptr::eq(&*current::me(), &**header), "a thread cannot join itself");
-        let pending = door::begin(false);
-        if life::register_joiner(header, pending.thread(), pending.sequence()) {
-            let mut reason = Reason::new(WaitKind::Join, site);
-            reason.owner = Some(header.id);
-            pending.wait(reason, None);
-        } else {
-            pending.abandon();
+        while !header.state.is_finished() {
+            let pending = door::begin(false);
+            if life::register_joiner(header, pending.thread(), pending.sequence()) {
+                let mut reason = Reason::new(WaitKind::Join, site);
+                reason.owner = Some(header.id);
+                pending.wait(reason, None);
+            } else {
+                pending.abandon();
+            }
         }
     }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::clock;
 use crate::sched::door;
 use crate::sched::spawn;
-use crate::task::{Reason, WaitKind, current};
+use crate::task::{Cause, Reason, WaitKind, current};
 
 /// Waits until the current thread is given a permit, and takes it.
 ///
@@ -79,8 +79,13 @@ pub fn sleep_until(deadline: Instant) {
 // SUSPENDS
 fn sleep_to(deadline: Option<Instant>, site: &'static Location<'static>) {
     door::switch_point();
-    let pending = door::begin(false);
-    pending.wait(Reason::new(WaitKind::Sleep, site), deadline);
+    loop {
+        let pending = door::begin(false);
+        let cause = pending.wait(Reason::new(WaitKind::Sleep, site), deadline);
+        if cause == Cause::TimedOut {
+            return;
+        }
+    }
 }
 
 /// Lets other threads run, if there are any that can.

@@ -194,6 +194,11 @@ where
     }
     inplace::end_scope(&scope, WaitKind::Run, site);
     scope.close();
+    // A seeded run that came to where nothing could move has failed, whatever the closure made of
+    // its cancellation.
+    if by_us && let Some(verdict) = shared.seeded.as_ref().and_then(|run| run.take_verdict()) {
+        panic!("{verdict}");
+    }
     match thread.join(site) {
         Ok(value) => Ok(value),
         Err(payload) => resume_unwind(payload),

@@ -1,0 +1,526 @@
+//! A seeded run: the production scheduler with one worker, whose every free choice is drawn from a
+//! seed, and whose clock may be virtual. The same seed gives the same run, to the last switch.
+//!
+//! What production leaves to chance is drawn here: which ready thread goes on, which unstarted one
+//! becomes ready and from which end of the deque, whether a joiner takes over a slice, whether a
+//! switch point yields, whether a child runs in place, whether a wait that its caller checks in a
+//! loop ends for nothing. Each kind of choice has a stream of its own, so that a fault that is
+//! switched on does not change all the rest.
+//!
+//! Two strategies order the threads; see [`Strategy`]. Under both, a thread that has been ready
+//! for `3 * ready + 40` turns goes first. Those before it are older and went first too, `ready` of
+//! them at most; so nobody waits for more than `4 * ready + 61` turns, the bound that every
+//! runtime keeps, with a reserve of 21 for what happens before a thread stands in the queue.
+//!
+//! *When nothing can run*, in this order: those who wait for just that are woken; if nothing from
+//! outside is registered, the virtual clock jumps to the next timer; if there is none, nothing
+//! can ever move again: all threads are described, cancelled, and the run fails with the list.
+//!
+//! What this file must never do: ask the real clock or an address for a choice, or lose a thread.
+
+mod order;
+mod remote;
+mod trace;
+
+use std::cell::{Cell, RefCell};
+use std::fmt::Write;
+use std::io;
+use std::ptr::{self, NonNull};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::clock;
+use crate::fiber::Fiber;
+use crate::sched::choices::{Choices, Pause, Source};
+use crate::sched::door;
+use crate::sched::inplace::Chooser;
+use crate::sched::random::Random;
+use crate::sched::shutdown;
+use crate::sched::worker::Core;
+use crate::task::{Duty, Header, HeaderRef, Sequence, WaitKind, current};
+
+use order::Order;
+pub use order::{ParseStrategyError, Strategy};
+pub(crate) use remote::{RemoteRun, note_outsider};
+pub use trace::Trace;
+use trace::{Step, What};
+
+/// What a seeded run is asked to be.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Plan {
+    pub(crate) seed: u64,
+    pub(crate) strategy: Strategy,
+    pub(crate) virtual_time: bool,
+    pub(crate) faults: Faults,
+    /// Whether `park` returns without a permit now and then, as std's may.
+    pub(crate) spurious_parks: bool,
+    pub(crate) keeps_trace: bool,
+}
+
+/// What goes wrong on purpose in a seeded run; nothing, unless it is asked for.
+///
+/// The faults are those that a program meets in earnest when kernel threads, memory or processor
+/// time are short, at places that the seed chooses. Given to
+/// [`Plan::faults`](crate::testing::Plan::faults) for the whole of a run, or to
+/// [`inject`](crate::testing::inject) from some point on.
+///
+/// # Examples
+///
+/// ```
+/// use sylvan::testing::{self, Faults};
+/// use sylvan::thread;
+///
+/// testing::run_seeded(1, || {
+///     testing::inject(Faults::none().spawns(1));
+///     assert!(thread::Builder::new().spawn(|| ()).is_err());
+///     testing::inject(Faults::none());
+///     assert!(thread::Builder::new().spawn(|| ()).is_ok());
+/// });
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Faults {
+    spawn_one_in: u32,
+    stack_one_in: u32,
+    timers_late_max: Duration,
+}
+
+impl Faults {
+    /// Returns what is in force unless something else is said: nothing goes wrong.
+    pub fn none() -> Faults {
+        Faults::default()
+    }
+
+    /// Makes spawns fail: [`Builder::spawn`](crate::thread::Builder::spawn) gives an error, and
+    /// [`thread::spawn`](crate::thread::spawn) panics.
+    ///
+    /// # Units
+    ///
+    /// One spawn in so many: 1 is each, 0 is none.
+    pub fn spawns(mut self, one_in: u32) -> Faults {
+        self.spawn_one_in = one_in;
+        self
+    }
+
+    /// Refuses stacks to threads that start: their closures are dropped, and `join` gives an
+    /// [`io::Error`].
+    ///
+    /// # Units
+    ///
+    /// One start in so many: 1 is each, 0 is none.
+    pub fn stacks(mut self, one_in: u32) -> Faults {
+        self.stack_one_in = one_in;
+        self
+    }
+
+    /// Makes timers late: each sleep and timeout lasts longer, by a time that is drawn for it.
+    ///
+    /// # Units
+    ///
+    /// From zero to `max` later. Zero is never.
+    pub fn late_timers(mut self, max: Duration) -> Faults {
+        self.timers_late_max = max;
+        self
+    }
+}
+
+/// The choices of a seeded run. All state is in [`Run`], where code outside of the loop finds it.
+pub(crate) struct Seeded;
+
+/// What a seeded run draws from and remembers. HOME-ONLY.
+pub(crate) struct Run {
+    remote: Arc<RemoteRun>,
+    streams: Streams,
+    order: RefCell<Order>,
+    /// How many turns in a row have left something in the deque.
+    held_turns: Cell<u32>,
+    /// Whether the yield that comes now was drawn, not asked for by the program.
+    drawn_yield: Cell<bool>,
+    clock: Option<VirtualTime>,
+    faults: Cell<Faults>,
+    /// Who waits until all others wait.
+    quiescence: RefCell<Vec<(HeaderRef, Sequence)>>,
+    trace: RefCell<Trace>,
+    _chooser: Chooser,
+}
+
+struct Streams {
+    schedule: Random,
+    points: Random,
+    deque: Random,
+    in_place: Random,
+    spurious: Random,
+    faults: Random,
+}
+
+struct VirtualTime {
+    base: Instant,
+    elapsed_ns: Cell<u64>,
+    _counted: clock::VirtualClock,
+}
+
+/// One switch point in so many yields although nobody asked for it.
+const YIELD_ONE_IN: u64 = 4;
+/// One turn in so many leaves what is unstarted in the deque, where it may still run in place.
+const HOLD_ONE_IN: u64 = 2;
+/// For how many turns in a row at most; part of the reserve in the fairness bound.
+const HOLD_TURNS_MAX: u32 = 4;
+/// One joiner in so many takes over the slice of the thread that it waited for.
+const HEIR_ONE_IN: u64 = 4;
+/// One wait in so many ends for nothing, where its caller looks again.
+const SPURIOUS_ONE_IN: u64 = 16;
+/// See the file's comment.
+const OVERDUE_FACTOR: u64 = 3;
+const OVERDUE_TURNS: u64 = 40;
+
+impl Run {
+    pub(crate) fn new(remote: &Arc<RemoteRun>) -> Run {
+        let plan = &remote.plan;
+        let seed = Random::new(plan.seed);
+        clock::set_virtual_reader(read_virtual);
+        Run {
+            streams: Streams {
+                schedule: seed.split(0),
+                points: seed.split(1),
+                deque: seed.split(2),
+                in_place: seed.split(3),
+                spurious: seed.split(4),
+                faults: seed.split(5),
+            },
+            order: RefCell::new(Order::new(plan.strategy, seed.split(6))),
+            held_turns: Cell::new(0),
+            drawn_yield: Cell::new(false),
+            clock: plan.virtual_time.then(|| VirtualTime {
+                base: clock::real_now(),
+                elapsed_ns: Cell::new(0),
+                _counted: clock::VirtualClock::new(),
+            }),
+            faults: Cell::new(plan.faults),
+            quiescence: RefCell::new(Vec::new()),
+            trace: RefCell::new(Trace::new(plan.keeps_trace)),
+            _chooser: Chooser::new(),
+            remote: remote.clone(),
+        }
+    }
+
+    pub(crate) fn has_virtual_time(&self) -> bool {
+        self.clock.is_some()
+    }
+
+    /// How many outside are registered that may act on the run.
+    pub(crate) fn registered(&self) -> &AtomicUsize {
+        &self.remote.registered
+    }
+
+    pub(crate) fn plan(&self) -> &Plan {
+        &self.remote.plan
+    }
+
+    /// Whether the current thread yields at the switch point that it has reached.
+    pub(crate) fn yields_here(&self, core: &Core) -> bool {
+        // SAFETY: the running thread's header is alive.
+        let Some(me) = (unsafe { current::green().as_ref() }) else { return false };
+        let mut order = self.order.borrow_mut();
+        let yields = match order.strategy() {
+            Strategy::Random => self.streams.points.one_in(YIELD_ONE_IN),
+            Strategy::Pct { .. } => {
+                order.meet(core);
+                // What has not started may come before this thread: a turn will tell.
+                order.yields_at_step(me.number()) || !core.deque.is_empty()
+            }
+        };
+        self.drawn_yield.set(yields);
+        yields
+    }
+
+    /// Whether what could run in place shall be a thread of its own instead.
+    pub(crate) fn keeps_out_of_place(&self) -> bool {
+        // A join never fails for want of a thread; where spawns do, it must not need one.
+        self.faults.get().spawn_one_in == 0 && self.streams.in_place.one_in(4)
+    }
+
+    /// An error, where the seed says that a spawn fails.
+    pub(crate) fn spawn_fault(&self) -> io::Result<()> {
+        self.fault(self.faults.get().spawn_one_in, io::ErrorKind::WouldBlock, "thread")
+    }
+
+    fn fault(&self, one_in: u32, kind: io::ErrorKind, what: &str) -> io::Result<()> {
+        if one_in == 0 || !self.streams.faults.one_in(one_in.into()) {
+            return Ok(());
+        }
+        let seed = self.plan().seed;
+        Err(io::Error::new(kind, format!("a {what} was refused on purpose (seed {seed})")))
+    }
+
+    /// When a timer fires that is meant for `deadline_ns`.
+    pub(crate) fn timer_ns(&self, deadline_ns: u64) -> u64 {
+        let max = self.faults.get().timers_late_max.as_nanos();
+        let max = u64::try_from(max).unwrap_or(u64::MAX - 1).min(u64::MAX - 1);
+        let late = if max == 0 { 0 } else { self.streams.faults.below(max + 1) };
+        deadline_ns.saturating_add(late)
+    }
+
+    pub(crate) fn set_faults(&self, faults: Faults) {
+        self.faults.set(faults);
+    }
+
+    /// Moves the virtual clock on. `Err`: there is none, or it does not reach so far.
+    pub(crate) fn advance(&self, core: &Core, by: Duration) -> Result<(), String> {
+        let Some(time) = &self.clock else {
+            return Err("this run has the real clock; only a virtual one can be moved".to_owned());
+        };
+        let elapsed = u64::try_from(by.as_nanos())
+            .ok()
+            .and_then(|by| time.elapsed_ns.get().checked_add(by))
+            // One short of the end, which stands for what no clock ever shows.
+            .filter(|&elapsed| elapsed < u64::MAX)
+            .ok_or_else(|| {
+                format!(
+                    "the virtual clock cannot be moved by {by:?}; accepted: what takes it to no \
+                     more than 584 years after the run's beginning"
+                )
+            })?;
+        self.move_clock(core, elapsed);
+        Ok(())
+    }
+
+    fn move_clock(&self, core: &Core, elapsed_ns: u64) {
+        if let Some(time) = &self.clock {
+            time.elapsed_ns.set(elapsed_ns);
+        }
+        self.note(core, None, What::TimeMoves(elapsed_ns));
+        // The next turn looks at the timers.
+        core.timer_countdown.set(1);
+    }
+
+    /// Enters a wait that ends when all other threads wait too.
+    pub(crate) fn await_quiescence(&self, thread: HeaderRef, sequence: Sequence) {
+        self.quiescence.borrow_mut().push((thread, sequence));
+    }
+
+    /// Notes that `thread` begins on the stack of the one that waits for it.
+    pub(crate) fn note_in_place(&self, core: &Core, thread: &Header) {
+        self.note(core, Some(thread), What::StartsInPlace);
+    }
+
+    fn note(&self, core: &Core, thread: Option<&Header>, what: What) {
+        self.trace.borrow_mut().push(Step {
+            turn: core.turns.get(),
+            thread: thread.map(|thread| (thread.number(), thread.site)),
+            what,
+        });
+    }
+
+    /// Whether the oldest thread has waited for so long that it goes first.
+    fn is_overdue(&self, core: &Core, order: &Order) -> bool {
+        let limit = OVERDUE_FACTOR * core.ready.len() as u64 + OVERDUE_TURNS;
+        order.oldest().is_some_and(|since| core.turns.get().saturating_sub(since) >= limit)
+    }
+
+    /// Tells the others how far the run is, for those who wonder why it does not end.
+    fn publish(&self, core: &Core, thread: &Header) {
+        // ORDERING: Relaxed; for a person to read.
+        self.remote.turns.store(core.turns.get(), Ordering::Relaxed);
+        self.remote.running.store(thread.number(), Ordering::Relaxed);
+        self.remote.running_site.store(ptr::from_ref(thread.site).cast_mut(), Ordering::Relaxed);
+    }
+
+    /// Notes that something came through the mailbox: a worker sends itself nothing, so it came
+    /// from outside.
+    pub(crate) fn note_mail(&self) {
+        self.remote.disturb("a kernel thread from outside has woken a thread");
+    }
+
+    /// Hands the trace over to whoever asked for the run.
+    fn leave_trace(&self) {
+        let trace = self.trace.borrow().clone();
+        *self.remote.trace.lock().unwrap_or_else(|e| e.into_inner()) = Some(trace);
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        self.leave_trace();
+    }
+}
+
+impl Choices for Seeded {
+    const FIBERS_GO_ON: bool = false;
+
+    fn passes_slice_on(&self, core: &Core) -> bool {
+        let run = run(core);
+        let Some(joiner) = core.next_up.get() else { return false };
+        let mut order = run.order.borrow_mut();
+        order.meet(core);
+        if order.strategy() != Strategy::Random
+            || run.is_overdue(core, &order)
+            || !run.streams.schedule.one_in(HEIR_ONE_IN)
+        {
+            return false;
+        }
+        // It counts as a turn, for it is one to those who wait meanwhile.
+        core.turns.set(core.turns.get() + 1);
+        core.spend_budget();
+        // SAFETY: a thread that is next up is ready, so it lives.
+        let joiner = unsafe { joiner.as_ref() };
+        run.publish(core, joiner);
+        run.note(core, Some(joiner), What::ResumesAsHeir);
+        true
+    }
+
+    /// Moves what has not started to where the strategy can choose it.
+    fn begin_turn(&self, core: &Core) {
+        let run = run(core);
+        core.spend_budget();
+        core.give_up_next();
+        let random = &run.streams.deque;
+        while !core.deque.is_empty() {
+            let holds = run.plan().strategy == Strategy::Random
+                && run.held_turns.get() < HOLD_TURNS_MAX
+                && random.one_in(HOLD_ONE_IN);
+            if holds {
+                run.held_turns.set(run.held_turns.get() + 1);
+                return;
+            }
+            let old = random.one_in(2);
+            let job = if old { core.steal_from_self() } else { core.deque.pop() };
+            if let Some(thread) = job.and_then(|job| core.accept(job)) {
+                core.ready.push(thread);
+            }
+        }
+        run.held_turns.set(0);
+    }
+
+    fn source(&self, _turn: u64) -> Source {
+        Source::Ready
+    }
+
+    fn take_ready(&self, core: &Core) -> Option<NonNull<Header>> {
+        let run = run(core);
+        let mut order = run.order.borrow_mut();
+        order.meet(core);
+        if core.ready.len() == 0 {
+            return None;
+        }
+        let overdue = run.is_overdue(core, &order);
+        let index = if overdue { 0 } else { order.choose(&run.streams.schedule) };
+        order.remove(index);
+        let thread = core.ready.remove(index)?;
+        // SAFETY: a thread in the queue lives.
+        let header = unsafe { thread.as_ref() };
+        let starts = header.fiber.get().is_null();
+        run.publish(core, header);
+        run.note(core, Some(header), if starts { What::Starts } else { What::Resumes });
+        Some(thread)
+    }
+
+    fn first_victim(&self, _count: usize) -> usize {
+        0
+    }
+
+    /// A fiber of its own for each thread, coloured by the thread's number: where a thread's
+    /// frames lie within a page must not depend on who ran before.
+    fn fiber_for(
+        &self,
+        core: &Core,
+        thread: &Header,
+        entry: fn(&Fiber),
+    ) -> io::Result<NonNull<Fiber>> {
+        let run = run(core);
+        run.fault(run.faults.get().stack_one_in, io::ErrorKind::OutOfMemory, "stack")?;
+        let number = thread.number() as usize;
+        let stack = core.with_pool(|pool| pool.take(thread.class))?;
+        Ok(Fiber::coloured(stack, number, entry))
+    }
+
+    fn note_yield(&self, core: &Core, thread: &Header) {
+        let run = run(core);
+        if !run.drawn_yield.replace(false) {
+            // It says itself that others should go first.
+            run.order.borrow_mut().put_last(thread.number());
+        }
+        run.note(core, Some(thread), What::Yields);
+    }
+
+    fn note_wait(&self, core: &Core, thread: &Header) {
+        let run = run(core);
+        // SAFETY: the thread waits, so its record is in force, and this is its home.
+        let Some(record) = (unsafe { thread.wait.get().as_ref() }) else { return };
+        let kind = record.reason.kind;
+        run.note(core, Some(thread), What::Waits(kind));
+        let tolerant =
+            kind.is_checked_in_a_loop() || kind == WaitKind::Park && run.plan().spurious_parks;
+        if tolerant
+            && run.streams.spurious.one_in(SPURIOUS_ONE_IN)
+            && thread.state.wake(record.sequence) == Duty::Schedule
+        {
+            run.note(core, Some(thread), What::WakesForNothing);
+            core.ready.push(NonNull::from(thread));
+        }
+    }
+
+    fn before_sleep(&self, core: &Core) -> Pause {
+        let run = run(core);
+        // ORDERING: SeqCst; what an outsider has sent before it went is seen after this load.
+        let registered = run.remote.registered.load(Ordering::SeqCst);
+        if core.has_mail() {
+            return Pause::LookAgain;
+        }
+        let waiters = std::mem::take(&mut *run.quiescence.borrow_mut());
+        let woken = waiters.iter().filter(|(thread, wait)| door::wake(thread, *wait)).count();
+        if woken > 0 {
+            return Pause::LookAgain;
+        }
+        if registered > 0 {
+            return Pause::Sleep;
+        }
+        match (core.wheel().next_deadline_ns(), &run.clock) {
+            (Some(at), Some(time)) if at < u64::MAX => {
+                run.move_clock(core, at.max(time.elapsed_ns.get()));
+                core.look_at_timers();
+                Pause::LookAgain
+            }
+            (Some(at), None) if at < u64::MAX => Pause::Sleep,
+            _ if core.shared.live() == 0 => Pause::Sleep,
+            _ => run.end_stuck(core),
+        }
+    }
+}
+
+impl Run {
+    /// Nothing can ever move again: says so, and cancels everything. If that has moved nothing
+    /// either, the threads that are left can only be leaked.
+    #[cold]
+    fn end_stuck(&self, core: &Core) -> Pause {
+        if core.until.get().is_null() {
+            shutdown::stop_waiting(&core.shared);
+            return Pause::LookAgain;
+        }
+        let mut text = format!(
+            "nothing can move any more in this seeded run (seed {}, turn {}): all its threads \
+             wait, no timer is armed, and nothing outside is registered",
+            self.plan().seed,
+            core.turns.get(),
+        );
+        for line in core.describe() {
+            let _ = write!(text, "\n  {line}");
+        }
+        if core.cancelling.get() || cfg!(panic = "abort") {
+            crate::os::abort_with(&text);
+        }
+        self.remote.give_verdict(text);
+        core.cancel_all();
+        Pause::LookAgain
+    }
+}
+
+/// The seeded run of a worker that makes seeded choices.
+fn run(core: &Core) -> &Run {
+    core.seeded.as_deref().expect("only the worker of a seeded run makes seeded choices")
+}
+
+/// The virtual clock of the run that this kernel thread carries.
+fn read_virtual() -> Option<clock::Virtual> {
+    let time = Core::current()?.seeded.as_ref()?.clock.as_ref()?;
+    Some(clock::Virtual { base: time.base, elapsed_ns: time.elapsed_ns.get() })
+}
