@@ -103,7 +103,7 @@ impl Faults {
     }
 
     /// Refuses stacks to threads that start: their closures are dropped, and `join` gives an
-    /// [`io::Error`].
+    /// [`io::Error`]. The first thread of a run always has one.
     ///
     /// # Units
     ///
@@ -408,9 +408,10 @@ impl Choices for Seeded {
         let thread = core.ready.remove(index)?;
         // SAFETY: a thread in the queue lives.
         let header = unsafe { thread.as_ref() };
-        let starts = header.fiber.get().is_null();
-        run.publish(core, header);
-        run.note(core, Some(header), if starts { What::Starts } else { What::Resumes });
+        if !header.fiber.get().is_null() {
+            run.publish(core, header);
+            run.note(core, Some(header), What::Resumes);
+        }
         Some(thread)
     }
 
@@ -427,8 +428,13 @@ impl Choices for Seeded {
         entry: fn(&Fiber),
     ) -> io::Result<NonNull<Fiber>> {
         let run = run(core);
-        run.fault(run.faults.get().stack_one_in, io::ErrorKind::OutOfMemory, "stack")?;
+        run.publish(core, thread);
+        run.note(core, Some(thread), What::Starts);
         let number = thread.number() as usize;
+        // The first thread is the run itself.
+        if number != 0 {
+            run.fault(run.faults.get().stack_one_in, io::ErrorKind::OutOfMemory, "stack")?;
+        }
         let stack = core.with_pool(|pool| pool.take(thread.class))?;
         Ok(Fiber::coloured(stack, number, entry))
     }

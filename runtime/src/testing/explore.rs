@@ -5,6 +5,7 @@ use std::io::Write;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
@@ -335,8 +336,14 @@ impl<T> Ended<T> {
 
 /// How many steps of a replayed run are printed.
 const STEPS_SHOWN: usize = 200;
-/// How long a run may take before a person is told where it is.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a run may take, in milliseconds, before a person is told where it is.
+static PATIENCE_MS: AtomicU64 = AtomicU64::new(10_000);
+
+/// Has runs that do not end speak up earlier. A door for tests.
+pub(crate) fn set_patience(patience: Duration) {
+    // ORDERING: Relaxed; a setting.
+    PATIENCE_MS.store(patience.as_millis() as u64, Ordering::Relaxed);
+}
 
 /// Runs `f` on the runtime of `builder`, on a kernel thread of its own.
 #[track_caller]
@@ -370,8 +377,10 @@ where
             Ok(kernel) => kernel,
             Err(error) => panic!("the kernel thread of the seeded run could not be had: {error}"),
         };
-        while gone.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
-            say_where_it_is(&remote);
+        // ORDERING: Relaxed; a setting.
+        let patience = Duration::from_millis(PATIENCE_MS.load(Ordering::Relaxed));
+        while gone.recv_timeout(patience) == Err(RecvTimeoutError::Timeout) {
+            say_where_it_is(&remote, patience);
         }
         kernel.join().and_then(|result| result)
     });
@@ -380,9 +389,9 @@ where
 }
 
 /// Straight to the descriptor, for a harness shows nothing of a test that has not ended.
-fn say_where_it_is(remote: &Arc<RemoteRun>) {
+fn say_where_it_is(remote: &Arc<RemoteRun>, patience: Duration) {
     let text = format!(
-        "sylvan: a seeded run (seed {}) has not ended in another {PATIENCE:?}, {}. Either that \
+        "sylvan: a seeded run (seed {}) has not ended in another {patience:?}, {}. Either that \
          thread blocks the only worker for real (std's locks, sleep, channels and input do), or \
          a loop never waits\n",
         remote.plan.seed,
