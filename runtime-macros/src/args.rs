@@ -9,7 +9,7 @@
 //! could run in the caller before the runtime is there.
 #![forbid(unsafe_code)]
 
-use proc_macro2::{Span, TokenStream};
+use proc_macro2::TokenStream;
 use syn::ext::IdentExt;
 use syn::parse::{ParseStream, Parser};
 use syn::{Error, Expr, Ident, Lit, LitInt, LitStr, Path, Result, Token};
@@ -58,7 +58,7 @@ pub(super) struct EntryArgs {
     pub(super) stack_size_bytes: Option<u64>,
     /// Tests only.
     pub(super) seeds: Option<u64>,
-    pub(super) strategy: Option<String>,
+    pub(super) strategy: Option<LitStr>,
     pub(super) virtual_time: Option<bool>,
 }
 
@@ -82,11 +82,8 @@ impl EntryArgs {
     fn refuse_strategy_without_seeds(&self) -> Result<()> {
         match &self.strategy {
             Some(strategy) if self.seed_count().is_none() => Err(Error::new(
-                Span::call_site(),
-                format!(
-                    "`strategy = \"{strategy}\"` says how the seeds choose, and there are none: add \
-                     `seeds = 200`"
-                ),
+                strategy.span(),
+                "`strategy` says how the seeds choose, and there are none: add `seeds = 200`",
             )),
             _ => Ok(()),
         }
@@ -312,8 +309,9 @@ fn seeds(value: &Expr) -> Result<u64> {
     })
 }
 
-fn strategy(value: &Expr) -> Result<String> {
-    let known = string(value).map(|text| text.value().to_ascii_lowercase()).filter(|text| {
+fn strategy(value: &Expr) -> Result<LitStr> {
+    let known = string(value).cloned().filter(|text| {
+        let text = text.value().to_ascii_lowercase();
         let depth = text.strip_prefix("pct:").and_then(|depth| depth.parse::<u32>().ok());
         text == "random" || text == "pct" || depth.is_some_and(|depth| (1..=64).contains(&depth))
     });

@@ -222,7 +222,7 @@ fn seeds(args: &EntryArgs) -> TokenStream {
     let krate = private(args);
     let seeds = args.seed_count().map(|count| {
         let count = unsuffixed(count);
-        let strategy = option(args.strategy.as_deref());
+        let strategy = option(args.strategy.as_ref());
         let virtual_time = args.virtual_time.unwrap_or(true);
         let options = options(args, None);
         quote_spanned! {Span::mixed_site()=>

@@ -11,7 +11,7 @@ use sylvan::__private::doors::{live_stacks, live_threads};
 use sylvan::thread::{self, Cancelled};
 use sylvan::{Handle, Mapping, Runtime};
 use sylvan_workspace::{
-    Shape, in_child, in_every_runtime, on_foreign_thread, process, text_of, until,
+    Shape, in_child, in_every_runtime, on_foreign_thread, outside, process, text_of, until,
     with_every_runtime,
 };
 
@@ -125,7 +125,7 @@ fn handle_current_is_the_runtime_of_the_thread() {
 fn shape_mapping(shape: Shape) -> Mapping {
     match shape {
         Shape::OneToOne => Mapping::OneToOne,
-        Shape::ManyToOne => Mapping::ManyToOne,
+        Shape::ManyToOne | Shape::Seeded(_) => Mapping::ManyToOne,
         _ => Mapping::ManyToMany,
     }
 }
@@ -136,9 +136,10 @@ fn threads_of_two_runtimes_spawn_join_and_wake_across() {
         for other in [Shape::OneToOne, Shape::ManyToMany(2)] {
             let other = other.build();
             let far = other.handle();
-            let me = thread::current();
+            let (me, registered) = (thread::current(), outside());
             let woken = far.spawn(move || {
                 me.unpark();
+                drop(registered);
                 thread::park();
                 5
             });
@@ -415,7 +416,7 @@ fn runtimes_made_and_dropped_in_a_loop_leave_nothing_behind() {
     in_child("runtime::runtimes_made_and_dropped_in_a_loop_leave_nothing_behind", &[], || {
         let rounds = |count| {
             for _ in 0..count {
-                for shape in Shape::RUNTIMES {
+                for shape in Shape::runtimes() {
                     let runtime = shape.build();
                     runtime.run(some_of_everything);
                     // Ten threads that nobody wakes are left to the shutdown.

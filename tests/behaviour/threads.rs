@@ -312,7 +312,7 @@ fn available_parallelism_is_the_number_of_workers() {
     everywhere(|shape| {
         let count = thread::available_parallelism().unwrap().get();
         match shape {
-            Shape::ManyToOne => assert_eq!(count, 1),
+            Shape::ManyToOne | Shape::Seeded(_) => assert_eq!(count, 1),
             Shape::ManyToMany(workers) => assert_eq!(count, workers),
             Shape::OneToOne => assert!(count >= 1),
             Shape::Outside => {

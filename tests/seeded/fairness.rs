@@ -101,6 +101,27 @@ fn unstarted_threads_keep_the_bound_too() {
 }
 
 #[test]
+fn calls_that_complete_at_once_do_not_keep_the_worker() {
+    for strategy in STRATEGIES {
+        for seed in 0..20 {
+            Plan::new().strategy(strategy).run(seed, || {
+                let stop = Arc::new(AtomicBool::new(false));
+                let inner = stop.clone();
+                let busy = thread::spawn(move || {
+                    while !inner.load(SeqCst) {
+                        thread::current().unpark();
+                        thread::park();
+                    }
+                });
+                thread::yield_now();
+                stop.store(true, SeqCst);
+                busy.join().unwrap();
+            });
+        }
+    }
+}
+
+#[test]
 fn a_loop_that_waits_for_a_state_by_yielding_ends_under_priorities() {
     for strategy in STRATEGIES {
         for seed in 0..50 {

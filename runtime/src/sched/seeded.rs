@@ -42,7 +42,7 @@ use crate::task::{Duty, Header, HeaderRef, Sequence, WaitKind, current};
 
 use order::Order;
 pub use order::{ParseStrategyError, Strategy};
-pub(crate) use remote::{RemoteRun, note_outsider};
+pub(crate) use remote::{RemoteRun, WaitOutside, note_outsider};
 pub use trace::Trace;
 use trace::{Step, What};
 
@@ -134,6 +134,8 @@ pub(crate) struct Run {
     order: RefCell<Order>,
     /// How many turns in a row have left something in the deque.
     held_turns: Cell<u32>,
+    /// Under PCT, how many calls the present turn has made.
+    calls: Cell<u32>,
     /// Whether the yield that comes now was drawn, not asked for by the program.
     drawn_yield: Cell<bool>,
     clock: Option<VirtualTime>,
@@ -161,6 +163,8 @@ struct VirtualTime {
 
 /// One switch point in so many yields although nobody asked for it.
 const YIELD_ONE_IN: u64 = 4;
+/// After so many calls a turn ends, as in production after a slice: the least that one lasts there.
+const TURN_CALLS: u32 = 128;
 /// One turn in so many leaves what is unstarted in the deque, where it may still run in place.
 const HOLD_ONE_IN: u64 = 2;
 /// For how many turns in a row at most; part of the reserve in the fairness bound.
@@ -189,6 +193,7 @@ impl Run {
             },
             order: RefCell::new(Order::new(plan.strategy, seed.split(6))),
             held_turns: Cell::new(0),
+            calls: Cell::new(0),
             drawn_yield: Cell::new(false),
             clock: plan.virtual_time.then(|| VirtualTime {
                 base: clock::real_now(),
@@ -225,8 +230,11 @@ impl Run {
             Strategy::Random => self.streams.points.one_in(YIELD_ONE_IN),
             Strategy::Pct { .. } => {
                 order.meet(core);
-                // What has not started may come before this thread: a turn will tell.
-                order.yields_at_step(me.number()) || !core.deque.is_empty()
+                let calls = self.calls.get() + 1;
+                self.calls.set(calls);
+                // What has not started may come before this thread: a turn will tell. And even the
+                // highest priority must not keep the worker, or the fairness bound means nothing.
+                order.yields_at_step(me.number()) || !core.deque.is_empty() || calls >= TURN_CALLS
             }
         };
         self.drawn_yield.set(yields);
@@ -372,6 +380,7 @@ impl Choices for Seeded {
     fn begin_turn(&self, core: &Core) {
         let run = run(core);
         core.spend_budget();
+        run.calls.set(0);
         core.give_up_next();
         let random = &run.streams.deque;
         while !core.deque.is_empty() {

@@ -19,7 +19,7 @@ use crate::sched::shared::{Phase, Shared};
 use crate::sched::worker::{Core, Counters};
 use crate::stack::Class;
 use crate::task::family::ScopeData;
-use crate::task::header::Birth;
+use crate::task::header::{self, Birth};
 use crate::task::packet::{self, Cancelled};
 use crate::task::{Header, HeaderRef, Kind, State, current};
 
@@ -102,10 +102,12 @@ where
     if shared.config.mapping == Mapping::OneToOne {
         let stack_size = order.stack_size;
         // SAFETY: as above.
-        let (thread, handle) = unsafe { make(Kind::Kernel, current::next_id(), class, order, f) };
+        let (thread, handle) = unsafe { make(Kind::Kernel, header::single_id(), class, order, f) };
         return one_to_one::start(shared, thread, handle, stack_size);
     }
-    let id = shared.seeded.as_ref().map_or_else(current::next_id, |run| run.outside_id());
+    // Not from the cache of the caller's worker: that may be a seeded run, which has numbers of its
+    // own for its own threads.
+    let id = shared.seeded.as_ref().map_or_else(header::single_id, |run| run.outside_id());
     if let Some(run) = &shared.seeded
         && !(shared.many_to_one.is_owner() || shared.many_to_one.is_unowned())
     {

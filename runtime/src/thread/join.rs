@@ -10,6 +10,7 @@ use std::sync::Arc;
 use crate::sched::config::Mapping;
 use crate::sched::door;
 use crate::sched::inplace::{self, Policy};
+use crate::sched::seeded::WaitOutside;
 use crate::sched::shared::Shared;
 use crate::sched::worker::Core;
 use crate::sched::{arm, life, many_to_one, spawn};
@@ -105,6 +106,7 @@ impl<T> JoinInner<T> {
         }
         // Before the wait begins: the panic may be caught, and the thread waits again.
         assert!(!ptr::eq(&*current::me(), &**header), "a thread cannot join itself");
+        let _outside = WaitOutside::begin_for(header.id);
         while !header.state.is_finished() {
             let pending = door::begin(false);
             if life::register_joiner(header, pending.thread(), pending.sequence()) {

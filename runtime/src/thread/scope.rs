@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::sched::config::Mapping;
 use crate::sched::inplace;
 use crate::sched::many_to_one;
+use crate::sched::seeded::WaitOutside;
 use crate::sched::shared::Shared;
 use crate::sched::spawn::{self, Order};
 use crate::sched::worker::Core;
@@ -192,7 +193,9 @@ where
         // Checked above, and only the kernel thread that was first can lose here.
         crate::os::abort_with(&format!("an n:1 runtime was lost between check and run: {error}"));
     }
+    let outside = if inside { None } else { Some(WaitOutside::begin()) };
     inplace::end_scope(&scope, WaitKind::Run, site);
+    drop(outside);
     scope.close();
     // A seeded run that came to where nothing could move has failed, whatever the closure made of
     // its cancellation.
