@@ -289,6 +289,9 @@ pub(crate) fn switch_point() {
 #[cold]
 fn yield_for_fairness() {
     if !current::green().is_null() && !std::thread::panicking() {
+        if let Some(run) = Core::current().and_then(|core| core.seeded.as_ref()) {
+            run.note_drawn_yield();
+        }
         yield_now();
     }
 }

@@ -187,6 +187,9 @@ fn run_one(scope: &ScopeData) -> bool {
             life::run(core, thread);
             // Each child counts as a turn of the worker: its neighbours must get theirs too.
             if core.charge() {
+                if let Some(run) = &core.seeded {
+                    run.note_drawn_yield();
+                }
                 core.suspend_yielding(scope.parent());
             }
             return true;

@@ -226,7 +226,7 @@ impl Run {
         // SAFETY: the running thread's header is alive.
         let Some(me) = (unsafe { current::green().as_ref() }) else { return false };
         let mut order = self.order.borrow_mut();
-        let yields = match order.strategy() {
+        match order.strategy() {
             Strategy::Random => self.streams.points.one_in(YIELD_ONE_IN),
             Strategy::Pct { .. } => {
                 order.meet(core);
@@ -236,9 +236,12 @@ impl Run {
                 // highest priority must not keep the worker, or the fairness bound means nothing.
                 order.yields_at_step(me.number()) || !core.deque.is_empty() || calls >= TURN_CALLS
             }
-        };
-        self.drawn_yield.set(yields);
-        yields
+        }
+    }
+
+    /// Notes that the yield that comes now was drawn.
+    pub(crate) fn note_drawn_yield(&self) {
+        self.drawn_yield.set(true);
     }
 
     /// Whether what could run in place shall be a thread of its own instead.
