@@ -84,6 +84,7 @@ pub(crate) fn real_now() -> Instant {
 }
 
 /// The present, in nanoseconds since the epoch. 2^64 ns are 584 years.
+#[inline]
 pub(crate) fn now_ns() -> u64 {
     match virtual_reading() {
         Some(clock) => clock.elapsed_ns,
@@ -93,7 +94,8 @@ pub(crate) fn now_ns() -> u64 {
 
 /// The same by the real clock.
 pub(crate) fn real_now_ns() -> u64 {
-    since(epoch(), real_now())
+    let epoch = epoch();
+    since(epoch, Instant::now())
 }
 
 /// An instant in nanoseconds since the epoch; 0 for what lies before it, the maximum for what

@@ -137,20 +137,24 @@ fn wake_joiner(header: &Header) {
 /// Registers the current thread as the joiner of `target`. False: `target` has finished.
 ///
 /// The reference that is stored stays with the target's header, so a joiner that is cancelled has
-/// nothing to take back: a late wake carries an old number. One that was woken for nothing
-/// registers again, under the number of its new wait. Should the target end meanwhile and read the
-/// old number, its wake is dropped, and the registration finds it finished.
+/// nothing to take back: a late wake carries an old number.
 pub(crate) fn register_joiner(target: &Header, joiner: HeaderRef, sequence: Sequence) -> bool {
     // ORDERING: Relaxed; published by `register_joiner`.
     target.joiner_sequence.store(sequence.to_bits(), Ordering::Relaxed);
     // ORDERING: Relaxed; one handle, so one joiner: nobody else writes the field.
     let old = target.joiner.load(Ordering::Relaxed);
-    if old.is_null() {
-        // ORDERING: Relaxed; published like the number.
-        target.joiner.store(joiner.into_raw().as_ptr(), Ordering::Relaxed);
-    } else {
-        debug_assert!(std::ptr::eq(old, &*joiner), "a thread has one joiner");
-    }
+    debug_assert!(old.is_null(), "a thread is joined once");
+    // ORDERING: Relaxed; as above.
+    target.joiner.store(joiner.into_raw().as_ptr(), Ordering::Relaxed);
+    target.state.register_joiner()
+}
+
+/// The same for the joiner that is registered already, was woken for nothing, and begins a new
+/// wait. Should `target` end meanwhile and read the number of the old one, its wake is dropped, and
+/// this registration finds it finished.
+pub(crate) fn register_joiner_again(target: &Header, sequence: Sequence) -> bool {
+    // ORDERING: Relaxed; published by `register_joiner`.
+    target.joiner_sequence.store(sequence.to_bits(), Ordering::Relaxed);
     target.state.register_joiner()
 }
 

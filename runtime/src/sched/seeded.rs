@@ -42,7 +42,7 @@ use crate::task::{Duty, Header, HeaderRef, Sequence, WaitKind, current};
 
 use order::Order;
 pub use order::{ParseStrategyError, Strategy};
-pub(crate) use remote::{RemoteRun, WaitOutside, note_outsider};
+pub(crate) use remote::{RemoteRun, note_outsider};
 pub use trace::Trace;
 use trace::{Step, What};
 
@@ -142,6 +142,8 @@ pub(crate) struct Run {
     faults: Cell<Faults>,
     /// Who waits until all others wait.
     quiescence: RefCell<Vec<(HeaderRef, Sequence)>>,
+    /// Waits of the run's threads for something outside, those included that are over.
+    waits_outside: RefCell<Vec<(HeaderRef, Sequence)>>,
     trace: RefCell<Trace>,
     _chooser: Chooser,
 }
@@ -202,6 +204,7 @@ impl Run {
             }),
             faults: Cell::new(plan.faults),
             quiescence: RefCell::new(Vec::new()),
+            waits_outside: RefCell::new(Vec::new()),
             trace: RefCell::new(Trace::new(plan.keeps_trace)),
             _chooser: Chooser::new(),
             remote: remote.clone(),
@@ -466,6 +469,15 @@ impl Choices for Seeded {
         let Some(record) = (unsafe { thread.wait.get().as_ref() }) else { return };
         let kind = record.reason.kind;
         run.note(core, Some(thread), What::Waits(kind));
+        let outside = match kind {
+            WaitKind::Join => record.reason.owner.is_some_and(|id| !run.remote.owns(id)),
+            // They wait for other runtimes; inside of its own, a run is a scope.
+            WaitKind::Run | WaitKind::Shutdown => true,
+            _ => false,
+        };
+        if outside {
+            run.waits_outside.borrow_mut().push((HeaderRef::new(thread), record.sequence));
+        }
         let tolerant =
             kind.is_checked_in_a_loop() || kind == WaitKind::Park && run.plan().spurious_parks;
         if tolerant
@@ -489,7 +501,7 @@ impl Choices for Seeded {
         if woken > 0 {
             return Pause::LookAgain;
         }
-        if registered > 0 {
+        if registered > 0 || run.waits_for_outside() {
             return Pause::Sleep;
         }
         match (core.wheel().next_deadline_ns(), &run.clock) {
@@ -506,6 +518,17 @@ impl Choices for Seeded {
 }
 
 impl Run {
+    /// Whether a thread waits for something outside. Asked when none can run.
+    fn waits_for_outside(&self) -> bool {
+        let mut waits = self.waits_outside.borrow_mut();
+        waits.retain(|(thread, sequence)| {
+            // SAFETY: no thread runs, so one with a record in force waits, and this is its home.
+            let record = unsafe { thread.wait.get().as_ref() };
+            record.is_some_and(|record| record.sequence == *sequence)
+        });
+        !waits.is_empty()
+    }
+
     /// Nothing can ever move again: says so, and cancels everything. If that has moved nothing
     /// either, the threads that are left can only be leaked.
     #[cold]

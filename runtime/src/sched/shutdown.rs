@@ -17,7 +17,6 @@ use crate::sched::door::{self, Shield};
 use crate::sched::many_to_many;
 use crate::sched::many_to_one;
 use crate::sched::report;
-use crate::sched::seeded::WaitOutside;
 use crate::sched::shared::{Phase, Shared};
 use crate::sched::worker::Core;
 use crate::sched::{arm, job};
@@ -78,7 +77,6 @@ fn wait_until(
     announce: impl Fn(Option<(crate::task::HeaderRef, crate::task::Sequence)>),
 ) {
     let _shield = Shield::raise();
-    let _outside = WaitOutside::begin();
     let deadline = clock::deadline_in(timeout);
     let reason: Reason = door::reason(WaitKind::Shutdown);
     while !settled() && deadline.is_none_or(|at| clock::now() < at) {

@@ -126,9 +126,7 @@ where
     F: FnOnce() -> T,
 {
     let class = class_for(&core.shared, &order)?;
-    if let Some(run) = &core.seeded {
-        run.spawn_fault()?;
-    }
+    core.charge_spawn()?;
     let local = order.local;
     Counters::add(&core.remote().counters.spawned, 1);
     // SAFETY: S1 of `spawn`.
@@ -138,7 +136,6 @@ where
     } else {
         core.offer(Job::thread(thread));
     }
-    core.charge();
     Ok(handle)
 }
 

@@ -313,7 +313,23 @@ impl Core {
     pub(crate) fn charge(&self) -> bool {
         let left = self.budget.get() - 1;
         self.budget.set(left);
-        left < 0 && self.look_at_slice()
+        // A program that only spawns has its slice over for long: no call for that.
+        left < 0 && (self.slice_is_over.get() || self.look_at_slice())
+    }
+
+    /// Charges a spawn, which never switches. An error: the spawn fails, in a seeded run that wants
+    /// it so. One step, for ordinary runtimes to ask nothing more than whether the budget is spent.
+    #[inline]
+    pub(crate) fn charge_spawn(&self) -> std::io::Result<()> {
+        let left = self.budget.get() - 1;
+        self.budget.set(left);
+        if left >= 0 || self.slice_is_over.get() { Ok(()) } else { self.charge_spent_spawn() }
+    }
+
+    #[cold]
+    fn charge_spent_spawn(&self) -> std::io::Result<()> {
+        self.look_at_slice();
+        self.seeded.as_ref().map_or(Ok(()), |run| run.spawn_fault())
     }
 
     #[cold]
@@ -321,9 +337,6 @@ impl Core {
         if let Some(run) = &self.seeded {
             // Its budget is always spent, so each charge comes here.
             return run.yields_here(self);
-        }
-        if self.slice_is_over.get() {
-            return true;
         }
         if !self.slice_is_used_up() {
             self.budget.set(BUDGET_CALLS);

@@ -240,7 +240,7 @@ impl Plan {
         let test = std::thread::current().name().unwrap_or("main").to_owned();
         let place = Place { test, package: None };
         let builder = |seed, keeps_trace| self.traced_builder(seed, keeps_trace);
-        let _ = explore_each(builder, self.plan.strategy, seeds, &place, &f, |()| false);
+        explore_each(builder, self.plan.strategy, seeds, &place, &f, |()| false);
     }
 
     pub(super) fn traced_builder(&self, seed: u64, keeps_trace: bool) -> Builder {

@@ -10,7 +10,6 @@ use std::sync::Arc;
 use crate::sched::config::Mapping;
 use crate::sched::door;
 use crate::sched::inplace::{self, Policy};
-use crate::sched::seeded::WaitOutside;
 use crate::sched::shared::Shared;
 use crate::sched::worker::Core;
 use crate::sched::{arm, life, many_to_one, spawn};
@@ -106,10 +105,27 @@ impl<T> JoinInner<T> {
         }
         // Before the wait begins: the panic may be caught, and the thread waits again.
         assert!(!ptr::eq(&*current::me(), &**header), "a thread cannot join itself");
-        let _outside = WaitOutside::begin_for(header.id);
+        let pending = door::begin(false);
+        if life::register_joiner(header, pending.thread(), pending.sequence()) {
+            let mut reason = Reason::new(WaitKind::Join, site);
+            reason.owner = Some(header.id);
+            pending.wait(reason, None);
+            if !header.state.is_finished() {
+                self.wait_again(site);
+            }
+        } else {
+            pending.abandon();
+        }
+    }
+
+    /// The joiner was woken for nothing.
+    // SUSPENDS
+    #[cold]
+    fn wait_again(&self, site: &'static Location<'static>) {
+        let header = &self.thread.0;
         while !header.state.is_finished() {
             let pending = door::begin(false);
-            if life::register_joiner(header, pending.thread(), pending.sequence()) {
+            if life::register_joiner_again(header, pending.sequence()) {
                 let mut reason = Reason::new(WaitKind::Join, site);
                 reason.owner = Some(header.id);
                 pending.wait(reason, None);

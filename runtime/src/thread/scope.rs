@@ -9,7 +9,6 @@ use std::sync::Arc;
 use crate::sched::config::Mapping;
 use crate::sched::inplace;
 use crate::sched::many_to_one;
-use crate::sched::seeded::WaitOutside;
 use crate::sched::shared::Shared;
 use crate::sched::spawn::{self, Order};
 use crate::sched::worker::Core;
@@ -193,9 +192,9 @@ where
         // Checked above, and only the kernel thread that was first can lose here.
         crate::os::abort_with(&format!("an n:1 runtime was lost between check and run: {error}"));
     }
-    let outside = if inside { None } else { Some(WaitOutside::begin()) };
-    inplace::end_scope(&scope, WaitKind::Run, site);
-    drop(outside);
+    // Inside of its runtime a run is a scope; else it waits for what other kernel threads do.
+    let kind = if inside { WaitKind::Scope } else { WaitKind::Run };
+    inplace::end_scope(&scope, kind, site);
     scope.close();
     // A seeded run that came to where nothing could move has failed, whatever the closure made of
     // its cancellation.

@@ -9,7 +9,6 @@ use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::num::NonZeroU64;
 
 use crate::sched::seeded::{Plan, Trace};
-use crate::sched::worker::Core;
 use crate::task::Header;
 use crate::task::header::{self, BlockCache};
 
@@ -75,6 +74,11 @@ impl RemoteRun {
         }
     }
 
+    /// Whether `thread` is one of the run's.
+    pub(super) fn owns(&self, id: NonZeroU64) -> bool {
+        header::seeded_run(id) == Some(self.number)
+    }
+
     /// Notes that something came from outside, so that the seed alone no longer decides. Says so,
     /// once.
     #[cold]
@@ -114,39 +118,6 @@ impl RemoteRun {
                 self.running.load(Ordering::Relaxed)
             ),
             None => "no thread has had a turn".to_owned(),
-        }
-    }
-}
-
-/// A wait of the current thread for what no thread of its run does. As long as it lives, the run
-/// counts something outside as registered.
-#[must_use]
-pub(crate) struct WaitOutside(Option<Arc<RemoteRun>>);
-
-impl WaitOutside {
-    /// Registers the wait, if the current thread belongs to a run.
-    pub(crate) fn begin() -> WaitOutside {
-        let shared = Core::current().map(|core| &core.shared);
-        let run = shared.and_then(|shared| shared.seeded.clone());
-        if let Some(run) = &run {
-            // ORDERING: Relaxed; the worker that looks at it is the caller.
-            run.registered.fetch_add(1, Ordering::Relaxed);
-        }
-        WaitOutside(run)
-    }
-
-    /// The same for a wait for the end of thread `id`, if that belongs to another run or to none.
-    pub(crate) fn begin_for(id: NonZeroU64) -> WaitOutside {
-        let own = Core::current().and_then(|core| Some(core.shared.seeded.as_ref()?.number));
-        if own == header::seeded_run(id) { WaitOutside(None) } else { WaitOutside::begin() }
-    }
-}
-
-impl Drop for WaitOutside {
-    fn drop(&mut self) {
-        if let Some(run) = &self.0 {
-            // ORDERING: Relaxed; as above.
-            run.registered.fetch_sub(1, Ordering::Relaxed);
         }
     }
 }
