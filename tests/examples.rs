@@ -47,6 +47,21 @@ fn parking_loses_no_wake_under_every_mapping() {
 }
 
 #[test]
+fn seeds_finds_its_bug_and_says_what_its_header_says() {
+    // A run is the same in each build; what is printed holds no time and no address.
+    let said = Run::of("seeds").succeeds();
+    let header = include_str!("../examples/seeds.rs").split("```").nth(1).expect("an output");
+    let expected: String = header
+        .lines()
+        .skip(2)
+        .filter_map(|line| line.strip_prefix("//! "))
+        .filter(|line| !line.is_empty())
+        .map(|line| format!("{line}\n"))
+        .collect();
+    assert_eq!(said.stdout, expected);
+}
+
+#[test]
 fn wordcount_counts_text_skips_the_rest_and_reports_what_cannot_be_read() {
     let place = Place::new();
     let secret = place.dir.join("text/secret.txt");

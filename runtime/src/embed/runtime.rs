@@ -76,7 +76,16 @@ impl Runtime {
         F: FnOnce() -> T + Send,
         T: Send,
     {
-        match run_scoped(&self.shared, f, Location::caller()) {
+        self.run_at(Location::caller(), f)
+    }
+
+    /// The same, for a caller further up.
+    pub(crate) fn run_at<F, T>(&self, site: &'static Location<'static>, f: F) -> T
+    where
+        F: FnOnce() -> T + Send,
+        T: Send,
+    {
+        match run_scoped(&self.shared, f, site) {
             Ok(value) => value,
             Err(error) => panic!("the closure could not be run: {error}"),
         }

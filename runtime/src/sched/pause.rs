@@ -13,6 +13,7 @@ use crate::record::{self, Event};
 use crate::sched::choices::{Choices, Pause};
 use crate::sched::idle::{Role, Sleep};
 use crate::sched::job::{Job, Kind};
+use crate::sched::report::Detail;
 use crate::sched::shared::Phase;
 use crate::sched::start;
 use crate::sched::worker::{Core, Worker};
@@ -307,7 +308,7 @@ impl Core {
                 Message::CancelAll => self.cancel_all(),
                 Message::LookRound => (),
                 Message::Describe(answers) => {
-                    let lines = self.describe();
+                    let lines = self.describe(Detail::Stacks);
                     // The asker may have gone; then nobody wants to know.
                     let _ = answers.send(Description { worker: self.index, lines });
                 }

@@ -11,10 +11,19 @@ use crate::os;
 use crate::task::header::shown_number;
 use crate::task::{Header, WaitRecord};
 
+/// How much is said of a waiting thread.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Detail {
+    /// Its reason.
+    Reasons,
+    /// Its stack too, as addresses: for a process that goes on or ends without a debugger.
+    Stacks,
+}
+
 /// One line: name, number, spawn site, state, and for a waiting thread its reason and site.
 ///
 /// HOME-ONLY for green threads, whose wait record lies on their stack.
-pub(crate) fn line(thread: &Header) -> String {
+pub(crate) fn line(thread: &Header, detail: Detail) -> String {
     let mut line = line_from_outside(thread);
     let record: *const WaitRecord = thread.wait.get();
     // SAFETY: the record is in force while the thread waits, and at home nobody ends the wait's
@@ -30,7 +39,9 @@ pub(crate) fn line(thread: &Header) -> String {
             let _ = write!(line, ", for thread number {}", shown_number(owner));
         }
         let _ = write!(line, ", for {seconds:.3} s");
-        line.push_str(&stack_of(thread));
+        if detail == Detail::Stacks {
+            line.push_str(&stack_of(thread));
+        }
     }
     line
 }

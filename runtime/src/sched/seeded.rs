@@ -36,6 +36,7 @@ use crate::sched::choices::{Choices, Pause, Source};
 use crate::sched::door;
 use crate::sched::inplace::Chooser;
 use crate::sched::random::Random;
+use crate::sched::report::Detail;
 use crate::sched::shutdown;
 use crate::sched::worker::Core;
 use crate::task::{Duty, Header, HeaderRef, Sequence, WaitKind, current};
@@ -543,12 +544,13 @@ impl Run {
             self.plan().seed,
             core.turns.get(),
         );
-        for line in core.describe() {
+        for line in core.describe(Detail::Reasons) {
             let _ = write!(text, "\n  {line}");
         }
         if core.cancelling.get() || cfg!(panic = "abort") {
             crate::os::abort_with(&text);
         }
+        self.note(core, None, What::CannotMove);
         self.remote.give_verdict(text);
         core.cancel_all();
         Pause::LookAgain

@@ -16,7 +16,7 @@ use crate::sched::config::Mapping;
 use crate::sched::door::{self, Shield};
 use crate::sched::many_to_many;
 use crate::sched::many_to_one;
-use crate::sched::report;
+use crate::sched::report::{self, Detail};
 use crate::sched::shared::{Phase, Shared};
 use crate::sched::worker::Core;
 use crate::sched::{arm, job};
@@ -159,7 +159,7 @@ pub(crate) fn by_owner(shared: &Arc<Shared>, leftover: Leftover) {
         // SAFETY: S1: checked by `run_to_the_end`, which has run.
         let worker = unsafe { shared.many_to_one.worker() };
         if let Some(worker) = worker {
-            print_report(shared, &worker.core().describe());
+            print_report(shared, &worker.core().describe(Detail::Stacks));
         }
         if worker.is_some_and(|worker| leak(worker.core())) {
             match leftover {
@@ -325,14 +325,15 @@ fn print_report(shared: &Shared, lines: &[String]) {
 
 impl Core {
     /// A line for each started thread that is left here, and one for those that are not started.
-    pub(crate) fn describe(&self) -> Vec<String> {
+    pub(crate) fn describe(&self, detail: Detail) -> Vec<String> {
         self.drain_mailbox();
-        let mut lines: Vec<String> = self.registered().map(report::line).collect();
+        let line = |thread| report::line(thread, detail);
+        let mut lines: Vec<String> = self.registered().map(line).collect();
         for thread in self.ready.snapshot() {
             // SAFETY: a thread in the queue lives.
             let thread = unsafe { thread.as_ref() };
             if !thread.registered.get() {
-                lines.push(report::line(thread));
+                lines.push(line(thread));
             }
         }
         if !self.deque.is_empty() {

@@ -32,6 +32,7 @@ pub struct Seeds {
 
 /// Runs a test's body once per entry of `runs`, each on a runtime of its own, and then under seeds,
 /// if it is asked to.
+#[track_caller]
 pub fn test(
     runs: &'static [Options],
     seeds: Option<Seeds>,
@@ -58,6 +59,7 @@ pub fn test(
     }
 }
 
+#[track_caller]
 fn under_seeds(seeds: Seeds, test: Test, f: fn() -> ExitCode) -> ExitCode {
     let strategy = seeds.strategy.unwrap_or("random").parse().expect("checked by the macro");
     let plan = Plan::new().strategy(strategy).virtual_time(seeds.virtual_time);

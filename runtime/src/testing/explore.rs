@@ -3,7 +3,7 @@
 
 use std::io::Write;
 use std::ops::Range;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
@@ -326,6 +326,10 @@ impl<T> Ended<T> {
         if self.disturbed {
             eprintln!("sylvan: kernel threads from outside had a part in it: the seed may not do");
         }
+        if place.package.is_none() && place.test == "main" {
+            eprintln!("sylvan: to replay it, run the program with SYLVAN_SEED={seed}");
+            return;
+        }
         let package = place.package.map_or(String::new(), |package| format!(" -p {package}"));
         eprintln!(
             "sylvan: to replay it: SYLVAN_SEED={seed} cargo test{package} -- --exact {}",
@@ -361,6 +365,7 @@ where
         Ok(runtime) => runtime,
         Err(error) => panic!("the seeded run could not be set up: {error}"),
     };
+    let site = Location::caller();
     let remote = runtime.seeded_run().expect("a seeded builder makes a seeded runtime");
     let result = std::thread::scope(|scope| {
         let (alive, gone) = channel::<()>();
@@ -370,7 +375,7 @@ where
         let body = move || {
             let _alive = alive;
             // A panic of the shutdown's is the run's, too.
-            let result = catch_unwind(AssertUnwindSafe(|| runtime.run(f)));
+            let result = catch_unwind(AssertUnwindSafe(|| runtime.run_at(site, f)));
             catch_unwind(AssertUnwindSafe(|| drop(runtime))).and(result)
         };
         let kernel = match std::thread::Builder::new().name(name).spawn_scoped(scope, body) {

@@ -39,6 +39,8 @@ pub(crate) enum What {
     WakesForNothing,
     /// The virtual clock shows so many nanoseconds now.
     TimeMoves(u64),
+    /// Nothing can move any more.
+    CannotMove,
 }
 
 impl Trace {
@@ -56,6 +58,7 @@ impl Trace {
             What::Waits(kind) => (6, kind as u64),
             What::WakesForNothing => (7, 0),
             What::TimeMoves(elapsed_ns) => (8, elapsed_ns),
+            What::CannotMove => (9, 0),
         };
         let thread = step.thread.map_or(u64::MAX, |(number, _)| number);
         for word in [step.turn, thread, kind, detail] {
@@ -121,6 +124,7 @@ impl fmt::Display for Step {
             What::Yields => f.write_str("yields"),
             What::Waits(kind) => write!(f, "waits: {}", kind.describe()),
             What::WakesForNothing => f.write_str("is woken for nothing"),
+            What::CannotMove => f.write_str("nothing can move any more; all threads are cancelled"),
             What::TimeMoves(elapsed_ns) => {
                 let elapsed = std::time::Duration::from_nanos(elapsed_ns);
                 write!(f, "the clock moves to {elapsed:?} after the beginning")
