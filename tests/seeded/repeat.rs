@@ -48,8 +48,7 @@ fn program() -> Vec<u64> {
         let local = thread::spawn_local(|| thread::park_timeout(Duration::from_millis(1)));
         local.join().unwrap();
     });
-    let order = order.lock().unwrap().clone();
-    order
+    order.lock().unwrap().clone()
 }
 
 fn traced(strategy: Strategy, seed: u64) -> (Vec<u64>, Trace) {
