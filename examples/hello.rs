@@ -1,4 +1,4 @@
-//! The smallest program: four green threads, started with `go!`, joined in the order of their start.
+//! The smallest program: four green threads, started with `go!`, joined in the same order.
 //!
 //! ```text
 //! $ cargo run --release --example hello

@@ -1,8 +1,9 @@
 //! Runs the examples as their users would, as processes, and looks at what they print.
 //!
 //! `cargo test` builds them before it runs this file, into `examples/` beside the folder in which
-//! this test lies; for this file alone, run `cargo build --examples` before. Limits are set by a shell in the child process, never here. A program that hangs is
-//! ended by `timeout` with status 124, and fails its test.
+//! this test lies; for this file alone, run `cargo build --examples` before. Limits are
+//! set by a shell in the child process, never here. A program that hangs is ended by `timeout` with
+//! status 124, and fails its test.
 //!
 //! What only an unprivileged user meets (a limit on process ids, a file that cannot be read) is
 //! run as user 65534 where these tests run as root, on a copy of the program that this user can

@@ -1,4 +1,4 @@
-//! `SYLVAN_SHUFFLE`: debug builds shuffle what is ready, so that nobody comes to depend on an order.
+//! `SYLVAN_SHUFFLE`: debug builds shuffle what is ready, so that nobody comes to rely on an order.
 //!
 //! Each case is a process of its own, for the variable is read when a runtime is built.
 #![forbid(unsafe_code)]

@@ -27,8 +27,9 @@ pub fn svg(measured: &Measured) -> String {
     }
     let height = y + 8;
     format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" role=\"img\" width=\"{WIDTH}\" height=\"{height}\" \
-         viewBox=\"0 0 {WIDTH} {height}\" font-family=\"system-ui, 'DejaVu Sans', sans-serif\">\n\
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" role=\"img\" width=\"{WIDTH}\" \
+         height=\"{height}\" viewBox=\"0 0 {WIDTH} {height}\" \
+         font-family=\"system-ui, 'DejaVu Sans', sans-serif\">\n\
          <title>One program, three mappings</title>\n<style>\n{STYLE}</style>\n\
          <rect width=\"{WIDTH}\" height=\"{height}\" fill=\"#ffffff\"/>\n{body}</svg>\n"
     )
@@ -53,7 +54,8 @@ fn draw_row(body: &mut String, measured: &Measured, row: &Row, y: u32, colour: &
             // What is too short to see is still there.
             let length = length.max(1.5);
             *body += &format!(
-                "<rect x=\"{x}\" y=\"{}\" width=\"{BAR}\" height=\"8\" rx=\"2\" fill=\"#eef0f3\"/>\n\
+                "<rect x=\"{x}\" y=\"{}\" width=\"{BAR}\" height=\"8\" rx=\"2\" \
+                 fill=\"#eef0f3\"/>\n\
                  <rect x=\"{x}\" y=\"{}\" width=\"{length:.1}\" height=\"8\" rx=\"2\" \
                  fill=\"{colour}\"/>\n",
                 y + 40,

@@ -61,8 +61,8 @@ pub fn cells(row: &Row) -> [String; 7] {
 pub fn notes(measured: &Measured) -> Vec<String> {
     let mut notes = vec![
         "kernel threads: of the whole process, while the waiting threads wait".to_owned(),
-        "resident/thread: pages and page tables (VmRSS, VmPTE) per waiting thread. The kernel's own \
-         stack, 16 KiB per kernel thread, is in no process's account and comes on top"
+        "resident/thread: pages and page tables (VmRSS, VmPTE) per waiting thread. The kernel's \
+         own stack, 16 KiB per kernel thread, is in no process's account and comes on top"
             .to_owned(),
     ];
     notes.extend(measured.text.as_ref().map(|text| {

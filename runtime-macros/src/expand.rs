@@ -195,7 +195,8 @@ fn call_that_should_panic(
             for begin in 0..alone {
                 let run = &runs[begin..begin + 1];
                 if ::std::panic::catch_unwind(|| #krate::test(run, #none, #place, body)).is_ok() {
-                    ::std::eprintln!("no panic under mapping {}", run[0].mapping.unwrap_or_default());
+                    let mapping = run[0].mapping.unwrap_or_default();
+                    ::std::eprintln!("no panic under mapping {mapping}");
                     return;
                 }
             }

@@ -108,7 +108,7 @@ pub fn main(args: TokenStream, item: TokenStream) -> TokenStream {
 /// | `mapping = "n:1"`, `mapping = ["1:1", "n:1", "m:n"]` | the mappings to run under, each once |
 /// | `seeds = N` | run under so many seeds |
 /// | `strategy = "random"`, `"pct"`, `"pct:5"` | how the seeds choose; random if not given |
-/// | `virtual_time`, `virtual_time = false` | whether the clock is virtual; without `seeds`, one seed |
+/// | `virtual_time`, `virtual_time = false` | whether the clock is; without `seeds`, one seed |
 /// | `workers`, `stack_size`, `crate` | as for [`macro@main`] |
 ///
 /// # Blocking

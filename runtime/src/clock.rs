@@ -4,7 +4,7 @@
 //! wheel's entry. One door for all readings is also what lets a seeded run put a virtual clock in
 //! place of the real one: on a kernel thread that carries such a run, every function here tells
 //! and takes virtual time, save those called `real_`. Nothing else in the crate may call
-//! `Instant::now`.
+//! `Instant::now`, save `stack::guard`, which lies below and counts real time only.
 //!
 //! Whether the caller has a virtual clock is known only to the scheduler, which stands above this
 //! file and tells it how to ask. In a process without virtual clocks the question is one load.

@@ -50,9 +50,9 @@
 //!   and exactly those may be ended by a cancellation.
 //! - A thread that can run gets its turn, whatever the others do, as long as they reach such calls.
 //!   Nothing is preempted.
-//! - What has not started behind a worker that is stuck in user code runs elsewhere within 20 ms, if
-//!   another worker is free. With one worker nobody is: `spawn` and then a blocking call of std's
-//!   that waits for that thread hangs.
+//! - What has not started behind a worker that is stuck in user code runs elsewhere within 20 ms,
+//!   if another worker is free. With one worker nobody is: `spawn` and then a blocking call of
+//!   std's that waits for that thread hangs.
 //!
 //! # What safe code must not do
 //!

@@ -3,6 +3,7 @@
 //! The state word, the inbox, the idle word and the join slots are checked by loom models that
 //! stand beside them. A model needs loom's own atomics in place of std's; this file is the only
 //! place that knows which of the two a build uses. It never holds logic.
+#![forbid(unsafe_code)]
 
 #[cfg(loom)]
 pub(crate) use loom::cell::Cell;

@@ -1,12 +1,13 @@
 //! Timers: a worker has up to a million threads that wait with a deadline, most of which are woken
 //! by something else first, so arming and disarming must cost nanoseconds and allocate nothing.
 //!
-//! How: a hierarchical timing wheel. Eleven levels of 64 slots; a slot of level 0 is one tick wide, a
-//! slot of level n is as wide as all of level n − 1. An entry lies in the frame of the thread that
-//! waits, and is linked into the list of the slot that holds its tick; it moves down a level each
-//! time that the wheel reaches its slot, at most ten times. One bitmap a level says which slots
-//! hold entries, so the next one is a bit scan away, however long the gap before it. A heap was the
-//! alternative: it costs log n cache misses where the wheel costs one or two, and an index to keep.
+//! How: a hierarchical timing wheel. Eleven levels of 64 slots; a slot of level 0 is one tick wide,
+//! a slot of level n is as wide as all of level n − 1. An entry lies in the frame of the thread
+//! that waits, and is linked into the list of the slot that holds its tick; it moves down a level
+//! each time that the wheel reaches its slot, at most ten times. One bitmap a level says which
+//! slots hold entries, so the next one is a bit scan away, however long the gap before it. A heap
+//! was the alternative: it costs log n cache misses where the wheel costs one or two, and an index
+//! to keep.
 //!
 //! The wheel knows no clock: it is told `now`, in nanoseconds since an epoch that its owner chose.
 //! It must never fire an entry early, lose one, allocate, or call back while its lists are in
@@ -90,9 +91,9 @@ const TICK_NS: u64 = 1 << TICK_BITS;
 const SLOT_BITS: u32 = 6;
 const SLOT_COUNT: usize = 1 << SLOT_BITS;
 
-/// Every `u64` of nanoseconds has a level, also where a tick is one nanosecond, for a virtual clock:
-/// eleven levels of 6 bits hold 2^66 ticks. Ordinary ticks need nine; the other two cost 2 KiB a
-/// worker, and spare a second kind of wheel.
+/// Every `u64` of nanoseconds has a level, also where a tick is one nanosecond, for a virtual
+/// clock: eleven levels of 6 bits hold 2^66 ticks. Ordinary ticks need nine; the other two cost
+/// 2 KiB a worker, and spare a second kind of wheel.
 const LEVEL_COUNT: usize = 11;
 const PLACE_COUNT: usize = LEVEL_COUNT * SLOT_COUNT;
 

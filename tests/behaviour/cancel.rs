@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
 use sylvan::thread::{self, Cancelled, JoinHandle};
-use sylvan_workspace::{Child, Shape, everywhere, in_child, in_every_runtime, until};
+use sylvan_workspace::{Child, everywhere, in_child, in_every_runtime, until};
 
 const FOR_EVER: Duration = Duration::from_secs(3600);
 

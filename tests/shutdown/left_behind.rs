@@ -1,5 +1,5 @@
-//! Threads that do not end: they are reported by name and left behind, and the process goes on where
-//! their kernel thread can be spared. All of it in child processes, which the leak ends with.
+//! Threads that do not end: they are reported by name and left behind, and the process goes on
+//! where their kernel thread can be spared. All of it in child processes, which the leak ends with.
 
 use std::panic::catch_unwind;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

@@ -21,7 +21,7 @@ use crate::sched::start;
 /// |---|---|---|
 /// | `mapping` | `SYLVAN_MAPPING`: `1:1`, `n:1`, `m:n` | `m:n` |
 /// | `workers` | `SYLVAN_WORKERS`: 1 to 1024 | processors that the process may use |
-/// | `stack_size` | `SYLVAN_STACK_SIZE`: bytes, or with `K` or `M` | 192 KiB; 960 KiB with debug assertions |
+/// | `stack_size` | `SYLVAN_STACK_SIZE`: bytes, `64K`, `1M` | 192 KiB; with debug assertions 960 |
 /// | `blocking_threads` | `SYLVAN_BLOCKING_THREADS`: 1 to 65536 | 512 |
 ///
 /// # Examples

@@ -234,7 +234,8 @@ where
 /// `a` on the same stack. Recursion through it is bounded by memory, not by the stack. What runs
 /// in an arm must not rely on [`thread::current`](crate::thread::current): an arm that runs here
 /// is the caller, one that runs elsewhere an anonymous thread. For more than two,
-/// [`join!`](crate::join!); for threads with an identity, [`thread::scope`](fn@crate::thread::scope).
+/// [`join!`](crate::join!); for threads with an identity,
+/// [`thread::scope`](fn@crate::thread::scope).
 ///
 /// On a kernel thread that no runtime knows `b` is offered to the default runtime. Under 1:1 it
 /// gets a kernel thread.

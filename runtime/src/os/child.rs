@@ -5,6 +5,7 @@
 //! function goes on with its body.
 //!
 //! A child must never start a child: the variable that marks it sees to that.
+#![forbid(unsafe_code)]
 
 use std::process::{Command, Output};
 

@@ -7,6 +7,7 @@
 //! paths that are cold in production.
 //!
 //! No answer may lose a thread, and each must keep the fairness bound.
+#![forbid(unsafe_code)]
 
 use std::cell::Cell;
 use std::io;

@@ -4,6 +4,7 @@
 //! setting has a variable. A wrong variable is an error even where a builder call overrules it:
 //! a typing mistake that is ignored today bites on the day when the call goes. Every error names
 //! the variable or call, the value, and what is accepted.
+#![forbid(unsafe_code)]
 
 use std::fmt;
 use std::io;

@@ -3,6 +3,7 @@
 //! It is started from the environment by the first call that needs it, and never shut down: the
 //! end of the process ends it, as it ends std's detached threads. Under N:1 it gets one background
 //! kernel thread, for nobody else would run it.
+#![forbid(unsafe_code)]
 
 use std::io;
 use std::sync::{Arc, Mutex};

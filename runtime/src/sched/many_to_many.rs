@@ -3,6 +3,7 @@
 //! A worker's life is short to tell: it is started, it makes itself known, it runs its loop until
 //! the runtime has ended, and leaves. One that has leaked threads stays: their stacks may hold
 //! references into its thread-locals, which must not go.
+#![forbid(unsafe_code)]
 
 use std::io;
 use std::ptr;

@@ -3,6 +3,7 @@
 //! The protocol, with its proof, is in `README.md` beside this file; the steps below carry its
 //! numbers. Nothing here polls while nobody runs: a worker sleeps until its next timer, until
 //! something is sent to it, or until it is picked to search.
+#![forbid(unsafe_code)]
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;

@@ -49,7 +49,8 @@ impl Core {
         self.count_homed(self.homed.get() + 1);
     }
 
-    /// The green thread on whose stack `child`, which is at home here, runs, if it does on another's.
+    /// The green thread on whose stack `child`, which is at home here, runs, if it does on
+    /// another's.
     fn parent_in_place<'a>(&self, child: &'a Header) -> Option<&'a Header> {
         // The flag says it, not a comparison of fibers: those of a parent that is at home
         // elsewhere must not be looked at.

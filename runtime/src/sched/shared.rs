@@ -5,6 +5,7 @@
 //! single place; it is taken such that a zero is true: all finished ones are read first, all
 //! spawned ones after. A thread is counted as spawned before anybody can run it, and only living
 //! threads and outsiders spawn; outsiders are refused once the phase is `Closed`.
+#![forbid(unsafe_code)]
 
 use std::io;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering, fence};

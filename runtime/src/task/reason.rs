@@ -4,6 +4,7 @@
 //! what kind of wait, on which object, who holds it, since when, and where in the source. The
 //! record lies on the waiting thread's stack, so leaving it costs a few stores. It never owns
 //! anything: the object is an address for comparison, not for use.
+#![forbid(unsafe_code)]
 
 use std::panic::Location;
 

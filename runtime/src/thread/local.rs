@@ -87,7 +87,9 @@ pub struct AccessError;
 macro_rules! thread_local {
     () => {};
 
-    ($(#[$attr:meta])* $vis:vis static $name:ident: $t:ty = const $init:block $(; $($rest:tt)*)?) => {
+    (
+        $(#[$attr:meta])* $vis:vis static $name:ident: $t:ty = const $init:block $(; $($rest:tt)*)?
+    ) => {
         // Inline, not an item with a name: the user's block would see that name.
         $(#[$attr])*
         $vis static $name: $crate::thread::LocalKey<$t> =

@@ -1,0 +1,142 @@
+//! How a file begins: line 1 tells the problem that it solves, and `#![forbid(unsafe_code)]` says
+//! that nobody need look for `unsafe` in it.
+
+use std::collections::BTreeSet;
+
+use crate::files::{self, File};
+use crate::{rust, settle};
+
+/// The files that may hold `unsafe`. A new one wants an argument in its commit.
+const UNSAFE_FILES: &[&str] = &[
+    "benches/src/measure.rs",
+    "benches/src/threads.rs",
+    "runtime-macros/tests/ui/fail/main_signature.rs",
+    "runtime/src/embed/runtime.rs",
+    "runtime/src/fiber.rs",
+    "runtime/src/os/arch.rs",
+    "runtime/src/os/linux/barrier.rs",
+    "runtime/src/os/linux/fault.rs",
+    "runtime/src/os/linux/futex.rs",
+    "runtime/src/os/linux/memory.rs",
+    "runtime/src/os/linux/thread.rs",
+    "runtime/src/os/linux/trace.rs",
+    "runtime/src/os/tests.rs",
+    "runtime/src/sched/arm.rs",
+    "runtime/src/sched/ballast.rs",
+    "runtime/src/sched/door.rs",
+    "runtime/src/sched/idle/models.rs",
+    "runtime/src/sched/inplace.rs",
+    "runtime/src/sched/job.rs",
+    "runtime/src/sched/life.rs",
+    "runtime/src/sched/many_to_one.rs",
+    "runtime/src/sched/one_to_one.rs",
+    "runtime/src/sched/ready.rs",
+    "runtime/src/sched/registry.rs",
+    "runtime/src/sched/report.rs",
+    "runtime/src/sched/seeded.rs",
+    "runtime/src/sched/seeded/remote.rs",
+    "runtime/src/sched/shutdown.rs",
+    "runtime/src/sched/slot.rs",
+    "runtime/src/sched/slot/models.rs",
+    "runtime/src/sched/spawn.rs",
+    "runtime/src/sched/start.rs",
+    "runtime/src/sched/turn.rs",
+    "runtime/src/sched/worker.rs",
+    "runtime/src/stack/arena.rs",
+    "runtime/src/stack/guard.rs",
+    "runtime/src/stack/mod.rs",
+    "runtime/src/stack/pool.rs",
+    "runtime/src/stack/tests.rs",
+    "runtime/src/task/current.rs",
+    "runtime/src/task/family.rs",
+    "runtime/src/task/family/models.rs",
+    "runtime/src/task/header.rs",
+    "runtime/src/task/locals.rs",
+    "runtime/src/task/mailbox.rs",
+    "runtime/src/task/mailbox/models.rs",
+    "runtime/src/task/packet.rs",
+    "runtime/src/task/state.rs",
+    "runtime/src/task/state/models.rs",
+    "runtime/src/thread/builder.rs",
+    "runtime/src/thread/join.rs",
+    "runtime/src/thread/local.rs",
+    "runtime/src/thread/scope.rs",
+    "runtime/src/wheel.rs",
+    "runtime/src/wheel/tests.rs",
+    "tests/bad_input.rs",
+    "tests/death.rs",
+    "tests/fork.rs",
+    "tests/limits.rs",
+    "tests/support/mod.rs",
+];
+
+fn holds_unsafe(file: &File) -> bool {
+    rust::words(&file.code, "unsafe").next().is_some()
+}
+
+/// Whether `#![forbid(unsafe_code)]` is among the inner attributes right after the head.
+fn forbids_unsafe(file: &File) -> bool {
+    let body = file.text.lines().skip_while(|line| line.starts_with("//!") || line.is_empty());
+    body.take_while(|line| line.starts_with("#![")).any(|line| line == "#![forbid(unsafe_code)]")
+}
+
+/// Whether a file declares the module of the other: what it forbids is forbidden there as well.
+fn is_above(file: &File, other: &File) -> bool {
+    let stem = file.path.strip_suffix(".rs").expect("a Rust file");
+    let stem =
+        ["/mod", "/lib", "/main"].iter().find_map(|end| stem.strip_suffix(end)).unwrap_or(stem);
+    let below = other.path.strip_prefix(stem).is_some_and(|rest| rest.starts_with('/'));
+    below && file.path != other.path
+}
+
+#[test]
+fn line_1_of_each_rust_file_tells_what_the_file_is_for() {
+    let silent = files::rust().filter(|file| !file.text.starts_with("//!"));
+    let findings: Vec<_> = silent
+        .map(|file| {
+            let path = &file.path;
+            format!("{path}:1: begin with `//!`: the problem that this file solves, then how")
+        })
+        .collect();
+    settle(&findings);
+}
+
+#[test]
+fn unsafe_stands_only_in_files_that_are_listed_for_it() {
+    let listed: BTreeSet<_> = UNSAFE_FILES.iter().copied().collect();
+    let mut findings = Vec::new();
+    for file in files::rust().filter(|file| !listed.contains(&*file.path)) {
+        if let Some(at) = rust::words(&file.code, "unsafe").next() {
+            findings.push(format!(
+                "{}: `unsafe` in a file that is not listed for it: do without, or enter the file \
+                 in UNSAFE_FILES of tests/tidy/heads.rs and say in the commit why",
+                file.at(at)
+            ));
+        }
+    }
+    for path in UNSAFE_FILES {
+        if !files::find(path).is_some_and(holds_unsafe) {
+            findings.push(format!(
+                "{path}:1: holds no `unsafe`, or is gone: remove it from UNSAFE_FILES of \
+                 tests/tidy/heads.rs, and forbid `unsafe` in it"
+            ));
+        }
+    }
+    settle(&findings);
+}
+
+/// A file above one with `unsafe` cannot forbid it, for a lint's level holds in inner modules too.
+#[test]
+fn library_file_without_unsafe_forbids_it() {
+    let (holding, free): (Vec<_>, Vec<_>) =
+        files::library().map(|(file, _)| file).partition(|file| holds_unsafe(file));
+    let findings: Vec<_> = free
+        .into_iter()
+        .filter(|file| !forbids_unsafe(file))
+        .filter(|file| !holding.iter().any(|other| is_above(file, other)))
+        .map(|file| {
+            format!("{}:1: put `#![forbid(unsafe_code)]` on the line after the head", file.path)
+        })
+        .collect();
+    settle(&findings);
+}
