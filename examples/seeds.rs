@@ -6,9 +6,12 @@
 //! ```text
 //! $ cargo run --release --example seeds
 //! the gate as it was: seed 6 of 200 shows it
-//! nothing can move any more in this seeded run (seed 6, turn 6): all its threads wait, no timer is armed, and nothing outside is registered
-//!   thread 'visitor' (number 1, spawned at examples/seeds.rs:64:31) is waiting: parked at examples/seeds.rs:42:13, for 0.000 s
-//!   thread '<unnamed>' (number 0, spawned at examples/seeds.rs:77:60) is waiting: joining a thread at examples/seeds.rs:66:17, for thread number 1, for 0.000 s
+//!  nothing can move any more in this seeded run (seed 6, turn 6): all its threads wait, no
+//!       timer is armed, and nothing outside is registered
+//!  thread 'visitor' (number 1, spawned at examples/seeds.rs:67:31) is waiting: parked at
+//!       examples/seeds.rs:45:13, for 0.000 s
+//!  thread '<unnamed>' (number 0, spawned at examples/seeds.rs:96:60) is waiting: joining a
+//!       thread at examples/seeds.rs:69:17, for thread number 1, for 0.000 s
 //! seed 6 fails when it is run again: true
 //! the gate as mended: 200 seeds pass
 //! a day at the gate: 86400 s of virtual time
@@ -67,6 +70,22 @@ fn visit(mended: bool) {
     });
 }
 
+/// Prints lines of at most 90 columns.
+fn print_folded(text: &str) {
+    for line in text.lines() {
+        let mut column = 0;
+        for word in line.split_whitespace() {
+            if column + word.len() > 90 {
+                print!("\n     ");
+                column = 5;
+            }
+            print!(" {word}");
+            column += 1 + word.len();
+        }
+        println!();
+    }
+}
+
 fn main() {
     // A harness prints each panic; here the text is all that is wanted.
     std::panic::set_hook(Box::new(|_| ()));
@@ -79,7 +98,7 @@ fn main() {
     });
     let (seed, text) = failure.expect("one of the seeds shows the bug");
     println!("the gate as it was: seed {seed} of {seeds} shows it");
-    println!("{text}");
+    print_folded(&text);
 
     let again = catch_unwind(AssertUnwindSafe(|| plan.run(seed, || visit(false))));
     let same = again.is_err_and(|payload| payload.is::<String>());

@@ -24,7 +24,6 @@ const FILES: Limit = Limit {
     most: 500,
     list_name: "FILES",
     list: &[
-        ("runtime/src/sched/seeded.rs", 567),
         ("runtime/src/sched/turn.rs", 513),
         ("runtime/src/sched/worker.rs", 544),
         ("runtime/src/wheel/tests.rs", 509),
