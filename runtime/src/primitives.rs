@@ -1,4 +1,5 @@
-//! Gives the lock-free parts one set of atomics: the real ones, or loom's.
+//! Gives the lock-free parts one set of atomics, and of locks where they have one: the real ones,
+//! or loom's.
 //!
 //! The state word, the inbox, the idle word and the join slots are checked by loom models that
 //! stand beside them. A model needs loom's own atomics in place of std's; this file is the only
@@ -8,9 +9,13 @@
 #[cfg(loom)]
 pub(crate) use loom::cell::Cell;
 #[cfg(loom)]
+pub(crate) use loom::sync::Mutex;
+#[cfg(loom)]
 pub(crate) use loom::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, fence};
 #[cfg(not(loom))]
 pub(crate) use std::cell::Cell;
+#[cfg(not(loom))]
+pub(crate) use std::sync::Mutex;
 #[cfg(not(loom))]
 pub(crate) use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, fence};
 
@@ -38,6 +43,10 @@ pub(crate) fn check(model: impl Fn() + Sync + Send + 'static) {
 /// The same with another bound; `LOOM_MAX_PREEMPTIONS` overrules both.
 #[cfg(all(loom, test))]
 pub(crate) fn check_within(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
+    if std::env::var_os("LOOM_LOG").is_some() {
+        // Only this entry prints a trace; its bound is `LOOM_MAX_PREEMPTIONS` alone.
+        return loom::model(model);
+    }
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = builder.preemption_bound.or(Some(preemptions));
     builder.check(model);

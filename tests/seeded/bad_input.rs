@@ -187,6 +187,23 @@ fn kernel_thread_that_wakes_from_outside_is_allowed_and_said() {
 }
 
 #[test]
+fn carrier_that_wakes_between_two_runs_is_not_from_outside() {
+    let test = "bad_input::carrier_that_wakes_between_two_runs_is_not_from_outside";
+    let child = in_child(test, &[], || {
+        let runtime = Plan::new().builder(7).build().unwrap();
+        let parked = runtime.run(|| {
+            let parked = thread::spawn(thread::park);
+            thread::yield_now();
+            parked
+        });
+        parked.thread().unpark();
+        runtime.run(|| parked.join().unwrap());
+    });
+    child.expect_success();
+    assert!(!child.stderr.contains("no longer deterministic"), "{}", child.stderr);
+}
+
+#[test]
 fn run_whose_only_worker_is_blocked_for_real_says_so() {
     let test = "bad_input::run_whose_only_worker_is_blocked_for_real_says_so";
     let child = in_child(test, &[], || {

@@ -36,6 +36,8 @@ fn printed_seed_replays_the_failure() {
     let child = in_child(test, &[], body);
     assert!(!child.status.success(), "one of the seeds shows it");
     assert!(child.stderr.contains("an update was lost"), "{}", child.stderr);
+    let said = format!(", under seed {}) panicked:", printed_seed(&child.stderr));
+    assert!(child.stderr.contains(&said), "the panic's own line names the seed: {}", child.stderr);
     assert!(!child.stderr.contains("the last steps"), "a course is printed when replayed");
     let seed = printed_seed(&child.stderr);
     let command = format!("SYLVAN_SEED={seed} cargo test -- --exact {test}");

@@ -34,6 +34,7 @@ const UNSAFE_FILES: &[&str] = &[
     "runtime/src/sched/registry.rs",
     "runtime/src/sched/report.rs",
     "runtime/src/sched/seeded.rs",
+    "runtime/src/sched/seeded/outsiders/models.rs",
     "runtime/src/sched/seeded/remote.rs",
     "runtime/src/sched/shutdown.rs",
     "runtime/src/sched/slot.rs",

@@ -19,6 +19,7 @@
 //! What this file must never do: ask the real clock or an address for a choice, or lose a thread.
 
 mod order;
+mod outsiders;
 mod plan;
 mod remote;
 mod trace;
@@ -28,7 +29,7 @@ use std::fmt::Write;
 use std::io;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::clock;
@@ -44,9 +45,10 @@ use crate::task::{Duty, Header, HeaderRef, Sequence, WaitKind, current};
 
 use order::Order;
 pub use order::{ParseStrategyError, Strategy};
+pub(crate) use outsiders::Outsiders;
 pub use plan::Faults;
 pub(crate) use plan::Plan;
-pub(crate) use remote::{RemoteRun, note_outsider};
+pub(crate) use remote::{RemoteRun, note_outsider, seed_of};
 pub use trace::Trace;
 use trace::{Step, What};
 
@@ -110,6 +112,8 @@ impl Run {
         let plan = &remote.plan;
         let seed = Random::new(plan.seed);
         clock::set_virtual_reader(read_virtual);
+        // ORDERING: Relaxed; see `note_outsider`.
+        remote.carrier.store(current::kernel_id().get(), Ordering::Relaxed);
         Run {
             streams: Streams {
                 schedule: seed.split(0),
@@ -141,9 +145,9 @@ impl Run {
         self.clock.is_some()
     }
 
-    /// How many outside are registered that may act on the run.
-    pub(crate) fn registered(&self) -> &AtomicUsize {
-        &self.remote.registered
+    /// Who may act on the run from outside.
+    pub(crate) fn outsiders(&self) -> &Outsiders {
+        &self.remote.outsiders
     }
 
     pub(crate) fn plan(&self) -> &Plan {
@@ -417,8 +421,8 @@ impl Choices for Seeded {
 
     fn before_sleep(&self, core: &Core) -> Pause {
         let run = run(core);
-        // ORDERING: SeqCst; what an outsider has sent before it went is seen after this load.
-        let registered = run.remote.registered.load(Ordering::SeqCst);
+        // Before the look at what they have sent; see `outsiders`.
+        let nobody_outside = run.remote.outsiders.none();
         if core.has_mail() {
             return Pause::LookAgain;
         }
@@ -427,7 +431,7 @@ impl Choices for Seeded {
         if woken > 0 {
             return Pause::LookAgain;
         }
-        if registered > 0 || run.waits_for_outside() {
+        if !nobody_outside || run.waits_for_outside() {
             return Pause::Sleep;
         }
         match (core.wheel().next_deadline_ns(), &run.clock) {

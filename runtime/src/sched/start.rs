@@ -6,6 +6,7 @@ use std::sync::{Arc, Once};
 
 use crate::sched::config::{Config, Mapping};
 use crate::sched::many_to_many;
+use crate::sched::seeded;
 use crate::sched::shared::{Hooks, Shared};
 use crate::stack::overflow::{self, Report};
 use crate::task::current;
@@ -55,9 +56,11 @@ fn install_panic_hook() {
             let green = current::green();
             // SAFETY: the running thread's header is alive.
             if let Some(thread) = unsafe { green.as_ref() } {
+                let seed = seeded::seed_of(thread);
+                let seed = seed.map_or(String::new(), |seed| format!(", under seed {seed}"));
                 // Through std's macro, so that the test harness can capture it.
                 eprintln!(
-                    "green thread '{}' (number {}, spawned at {}) panicked:",
+                    "green thread '{}' (number {}, spawned at {}{seed}) panicked:",
                     thread.name().unwrap_or("<unnamed>"),
                     thread.number(),
                     thread.site,

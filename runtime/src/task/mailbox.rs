@@ -32,7 +32,7 @@ mod models;
 
 use std::ptr::{self, NonNull};
 
-use crate::primitives::{AtomicBool, AtomicPtr, Ordering, fence};
+use crate::primitives::{AtomicBool, AtomicPtr, Mutex, Ordering, fence};
 use crate::task::header::Header;
 
 /// The word's values that are no list. Dangling on purpose; never dereferenced.
@@ -61,7 +61,7 @@ pub(crate) enum Pushed {
 pub(crate) struct Mailbox {
     head: AtomicPtr<Header>,
     /// Orders for the worker itself; rare, so behind a lock. Only ever held for a push or a take.
-    messages: std::sync::Mutex<Vec<Message>>,
+    messages: Mutex<Vec<Message>>,
     /// Whether there are any; what a busy worker looks at.
     has_messages: AtomicBool,
     /// What stands for the futex in a model.
@@ -91,7 +91,7 @@ impl Mailbox {
     pub(crate) fn new() -> Mailbox {
         Mailbox {
             head: AtomicPtr::new(EMPTY),
-            messages: std::sync::Mutex::new(Vec::new()),
+            messages: Mutex::new(Vec::new()),
             has_messages: AtomicBool::new(false),
             #[cfg(loom)]
             doorbell: loom::sync::Notify::new(),

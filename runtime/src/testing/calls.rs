@@ -4,7 +4,6 @@
 use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::clock;
@@ -177,7 +176,7 @@ pub struct Outside {
 #[track_caller]
 pub fn outside() -> Outside {
     with_run("outside", |core, run| {
-        run.registered().fetch_add(1, Ordering::SeqCst);
+        run.outsiders().enter();
         Outside { shared: core.shared.clone() }
     })
 }
@@ -185,9 +184,7 @@ pub fn outside() -> Outside {
 impl Drop for Outside {
     fn drop(&mut self) {
         if let Some(run) = &self.shared.seeded {
-            // ORDERING: SeqCst; pairs with the load in `before_sleep`: whoever reads zero sees
-            // what was sent before.
-            run.registered.fetch_sub(1, Ordering::SeqCst);
+            run.outsiders.leave();
             // An order rather than a nudge: it reaches a worker that is about to sleep, too.
             self.shared.post_all(|| Message::LookRound);
         }

@@ -1,24 +1,24 @@
 //! What others may touch of a seeded run: kernel threads outside of it, and whoever asked for it.
 
 use std::collections::HashMap;
+use std::num::NonZeroU64;
 use std::panic::Location;
 use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
-use std::num::NonZeroU64;
-
-use crate::sched::seeded::{Plan, Trace};
-use crate::task::Header;
+use crate::sched::seeded::{Outsiders, Plan, Trace};
 use crate::task::header::{self, BlockCache};
+use crate::task::{Header, current};
 
 /// See the file's comment.
 pub(crate) struct RemoteRun {
     pub(crate) plan: Plan,
     /// Tells this run from all others of the process.
     number: u32,
-    /// Kernel threads that may still act on the run.
-    pub(crate) registered: AtomicUsize,
+    /// The number of the kernel thread that carries it; 0 before it begins.
+    pub(super) carrier: AtomicU64,
+    pub(crate) outsiders: Outsiders,
     /// How many threads were spawned from outside.
     spawned_outside: AtomicU32,
     disturbed: AtomicBool,
@@ -47,7 +47,8 @@ impl RemoteRun {
         let run = Arc::new(RemoteRun {
             plan,
             number,
-            registered: AtomicUsize::new(0),
+            carrier: AtomicU64::new(0),
+            outsiders: Outsiders::new(),
             spawned_outside: AtomicU32::new(0),
             disturbed: AtomicBool::new(false),
             verdict: Mutex::new(None),
@@ -130,12 +131,25 @@ impl Drop for RemoteRun {
     }
 }
 
-/// Notes that a kernel thread that no runtime knows acts on `thread`, which may belong to a run.
+/// The run to which `thread` belongs, if it belongs to one.
+fn run_of(thread: &Header) -> Option<Arc<RemoteRun>> {
+    let number = header::seeded_run(thread.id)?;
+    runs().as_ref()?.get(&number)?.upgrade()
+}
+
+/// The seed of the run to which `thread` belongs, if it belongs to one.
+pub(crate) fn seed_of(thread: &Header) -> Option<u64> {
+    run_of(thread).map(|run| run.plan.seed)
+}
+
+/// Notes that a kernel thread that is no worker acts on `thread`, which may belong to a run. The
+/// one that carries the run may do so between two calls of `run`.
 #[cold]
 pub(crate) fn note_outsider(thread: &Header) {
-    let Some(number) = header::seeded_run(thread.id) else { return };
-    let run = runs().as_ref().and_then(|runs| runs.get(&number)?.upgrade());
-    if let Some(run) = run {
+    if let Some(run) = run_of(thread)
+        // ORDERING: Relaxed; compared with the caller's own number.
+        && run.carrier.load(Ordering::Relaxed) != current::kernel_id().get()
+    {
         run.disturb("a kernel thread from outside has woken a thread");
     }
 }
