@@ -26,7 +26,6 @@ const FILES: Limit = Limit {
     list: &[
         ("runtime/src/sched/turn.rs", 513),
         ("runtime/src/sched/worker.rs", 544),
-        ("runtime/src/wheel/tests.rs", 509),
         ("tests/behaviour/cancel.rs", 691),
     ],
     advice: "split it where its explanation splits",
