@@ -138,6 +138,7 @@ fn threads_are_numbered_from_zero_in_each_run() {
 }
 
 #[test]
+#[cfg_attr(feature = "sanitizer", ignore = "AddressSanitizer keeps local variables elsewhere")]
 fn frames_lie_at_the_same_place_of_a_page_in_each_run() {
     fn place() -> usize {
         let local = 0_u64;
