@@ -274,17 +274,13 @@ impl Run {
     pub(crate) fn note_mail(&self) {
         self.remote.disturb("a kernel thread from outside has woken a thread");
     }
-
-    /// Hands the trace over to whoever asked for the run.
-    fn leave_trace(&self) {
-        let trace = self.trace.borrow().clone();
-        *self.remote.trace.lock().unwrap_or_else(|e| e.into_inner()) = Some(trace);
-    }
 }
 
 impl Drop for Run {
+    /// Hands the trace over to whoever asked for the run.
     fn drop(&mut self) {
-        self.leave_trace();
+        let trace = self.trace.replace(Trace::new(false));
+        *self.remote.trace.lock().unwrap_or_else(|e| e.into_inner()) = Some(trace);
     }
 }
 
