@@ -46,6 +46,8 @@ pub(crate) enum Role {
     Searcher,
     /// Woken for a reason of its own.
     Own,
+    /// The same, by a sentinel on whom others may rely: it hands its post over.
+    OwnFromPost,
 }
 
 impl Idle {
@@ -113,7 +115,8 @@ impl Idle {
         }
     }
 
-    /// Ends worker `index`'s sleep. A sentinel's place falls vacant by this.
+    /// Ends worker `index`'s sleep. A sentinel's place falls vacant by this; nobody relies on it if
+    /// all others sleep at that moment, for one that sleeps has left nothing in its deque.
     pub(crate) fn wake_up(&self, index: usize, sleep: Sleep) -> Role {
         let bit = 1 << (index % 64);
         // ORDERING: AcqRel; Acquire sees what the picker saw.
@@ -123,8 +126,12 @@ impl Idle {
             leave += SENTINEL;
         }
         // ORDERING: AcqRel; what the sleeper hands over is ordered by the barrier of step 6.
-        self.word.fetch_sub(leave, Ordering::AcqRel);
-        if picked { Role::Searcher } else { Role::Own }
+        let old = self.word.fetch_sub(leave, Ordering::AcqRel);
+        match sleep {
+            _ if picked => Role::Searcher,
+            Sleep::Sentinel if old & FIELD < self.workers => Role::OwnFromPost,
+            _ => Role::Own,
+        }
     }
 
     /// Lets a sentinel that found nothing give up its post, if it alone would keep it: nobody is

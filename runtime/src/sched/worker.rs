@@ -120,6 +120,8 @@ pub(crate) struct Core {
     pub(crate) timer_countdown: Cell<u32>,
     pub(crate) timer_turns: Cell<u32>,
     pub(crate) looked_ns: Cell<u64>,
+    /// When the next sleep that a timer ends would be due, if they came at an even pace; see `pause`.
+    pub(crate) timer_pace_ns: Cell<u64>,
     /// Runtime calls left before the slice is looked at; see [`Core::charge`].
     budget: Cell<i32>,
     /// Whether the slice is over too. The clock need not be asked again before the next budget.
@@ -137,6 +139,8 @@ pub(crate) struct Core {
     pick_countdown: Cell<u32>,
     pick_distance: Cell<u32>,
     stolen_at_pick: Cell<u64>,
+    /// Whether the last search that could have spun has found work.
+    pub(crate) searches_pay: Cell<bool>,
     /// Whether this worker last woke because another worker sent it a thread.
     pub(crate) woken_by_other: Cell<bool>,
     /// Shutdown: every thread here is cancelled at its next switch point.
@@ -196,6 +200,7 @@ impl Core {
             timer_countdown: Cell::new(1),
             timer_turns: Cell::new(1),
             looked_ns: Cell::new(if exact { 0 } else { clock::now_ns() }),
+            timer_pace_ns: Cell::new(0),
             budget: Cell::new(BUDGET_CALLS),
             slice_is_over: Cell::new(false),
             slice_turn: Cell::new(u64::MAX),
@@ -207,6 +212,7 @@ impl Core {
             pick_countdown: Cell::new(0),
             pick_distance: Cell::new(0),
             stolen_at_pick: Cell::new(0),
+            searches_pay: Cell::new(false),
             woken_by_other: Cell::new(false),
             cancelling: Cell::new(false),
             until: Cell::new(ptr::null()),

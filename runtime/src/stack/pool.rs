@@ -8,8 +8,8 @@
 //! **Giving pages back.** A pool holds at most 16 MiB of stride per class, 64 default stacks in a
 //! release build. When a worker is about to sleep, and gave many stacks since it last did so, it
 //! keeps a quarter, discards what those grew to below their top pages, and passes the rest on;
-//! and it discards pages of the arena while more than 32 MiB of stride lie there unused. Both
-//! happen a step at a time, so that work that arrives meanwhile waits for one chunk at most.
+//! and once more stacks lie unused in the arena than half of those in use, it discards pages there
+//! until 32 MiB of stride are left. Both happen a step at a time, so that work that arrives meanwhile waits for one chunk at most.
 //! A process that is never idle therefore keeps the pages of its peak, and reuses them. Stacks of
 //! more than 16 MiB skip the pool, and give their pages back at once.
 //!
@@ -102,7 +102,7 @@ impl Pool {
             self.gives = 0;
             self.shrink();
         }
-        arena::touched_bytes() > TOUCHED_BYTES_KEPT && arena::trim_step()
+        arena::wants_trim() && arena::trim_step()
     }
 
     #[cold]
@@ -240,9 +240,6 @@ const HOT_BYTES: usize = 16 << 20;
 /// Shrinking a quarter of 64 stacks costs 16 calls of 0.3 to 1 µs; over 256 threads that is below
 /// 0.1 µs each.
 const GIVES_BEFORE_SHRINK: usize = 256;
-
-/// Stride bytes of free stacks in the arena that may stay resident: 128 default stacks.
-const TOUCHED_BYTES_KEPT: usize = 32 << 20;
 
 /// What a pool's hot stack keeps resident at most: colour and the frames of most threads.
 const TOP_BYTES_KEPT: usize = 16 << 10;

@@ -10,7 +10,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// Returns the size of a page in bytes.
 pub(crate) fn page_size() -> usize {
@@ -117,6 +117,75 @@ pub(crate) unsafe fn protect_none(address: *mut u8, len: usize) -> io::Result<()
 pub(crate) unsafe fn discard(address: *mut u8, len: usize) -> io::Result<()> {
     // SAFETY: S1 and S2.
     checked(unsafe { libc::madvise(address.cast(), len, libc::MADV_DONTNEED) })
+}
+
+/// Discards several ranges, as if each were [`discard`]ed, with one system call for up to 128 of them
+/// where the kernel can (`process_madvise` on itself, Linux 6.15).
+///
+/// Each discard has to tell all processors that run this process to forget the range; together
+/// they do it once. That is most of the cost of a short range: 0.7 µs instead of 2.4 here.
+///
+/// Errors are of no use to callers, who can only leave the pages where they are.
+///
+/// # Safety
+///
+/// S1, S2: as for [`discard`], for each range.
+pub(crate) unsafe fn discard_all(ranges: impl Iterator<Item = (*mut u8, usize)>) {
+    const BATCH: usize = 128;
+    const EMPTY: libc::iovec = libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 };
+    let mut batch = [EMPTY; BATCH];
+    let mut len = 0;
+    for (address, bytes) in ranges {
+        batch[len] = libc::iovec { iov_base: address.cast(), iov_len: bytes };
+        len += 1;
+        if len == BATCH {
+            // SAFETY: S1, S2 of ours.
+            unsafe { discard_batch(&batch) };
+            len = 0;
+        }
+    }
+    // SAFETY: as above.
+    unsafe { discard_batch(&batch[..len]) };
+}
+
+/// # Safety
+///
+/// S1, S2: as for [`discard_all`].
+unsafe fn discard_batch(batch: &[libc::iovec]) {
+    /// `PIDFD_SELF_THREAD_GROUP` of `linux/pidfd.h`: this process, without a descriptor.
+    const PIDFD_SELF: libc::c_int = -10_001;
+    static CANNOT: AtomicBool = AtomicBool::new(false);
+    let mut done = 0;
+    // ORDERING: Relaxed; what the kernel has once refused.
+    if batch.len() > 1 && !CANNOT.load(Ordering::Relaxed) {
+        let (first, count) = (batch.as_ptr(), batch.len());
+        // SAFETY: S1 and S2; the array outlives the call.
+        let advised = unsafe {
+            libc::syscall(
+                libc::SYS_process_madvise,
+                PIDFD_SELF,
+                first,
+                count,
+                libc::MADV_DONTNEED,
+                0,
+            )
+        };
+        match usize::try_from(advised) {
+            Ok(bytes) => done = bytes,
+            // ORDERING: Relaxed; as above.
+            Err(_) => CANNOT.store(true, Ordering::Relaxed),
+        }
+    }
+    // What the kernel stopped before, at a range that is locked or because it cannot do it at all.
+    for range in batch {
+        match done.checked_sub(range.iov_len) {
+            Some(rest) => done = rest,
+            None => {
+                // SAFETY: S1 and S2.
+                let _ = unsafe { discard(range.iov_base.cast(), range.iov_len) };
+            }
+        }
+    }
 }
 
 /// Returns how many mappings a process may have (`vm.max_map_count`), if `/proc` tells.

@@ -230,7 +230,7 @@ impl World {
         mailbox.retract_sleep();
         let own = !mailbox.drain().is_null();
         let role = self.idle.wake_up(index, sleep);
-        if role == Role::Own && sleep == Sleep::Sentinel {
+        if role == Role::OwnFromPost {
             self.hand_over();
         }
         match role {
@@ -242,8 +242,8 @@ impl World {
                 Woken::Stuck
             }
             Role::Searcher => Woken::Searcher,
-            Role::Own if own => Woken::Stuck,
-            Role::Own => Woken::Own,
+            Role::Own | Role::OwnFromPost if own => Woken::Stuck,
+            Role::Own | Role::OwnFromPost => Woken::Own,
         }
     }
 
@@ -410,10 +410,10 @@ fn pick_that_finds_nobody_leaves_nobody_behind() {
             move || {
                 // Its timer is due, and its own thread never returns.
                 world.mailboxes[2].retract_sleep();
-                if world.idle.wake_up(2, sleep) == Role::Own {
-                    world.hand_over();
-                } else {
-                    world.give_up_search();
+                match world.idle.wake_up(2, sleep) {
+                    Role::OwnFromPost => world.hand_over(),
+                    Role::Own => (),
+                    Role::Searcher => world.give_up_search(),
                 }
             }
         });
