@@ -11,7 +11,9 @@
 //!
 //! Nothing may hold a kernel lock, a borrow of a thread-local or a pointer into another thread's
 //! stack across the door. User code never runs here, apart from what an unwinding runs.
+#![forbid(unsafe_code)]
 
+use std::cell::Cell;
 use std::panic::Location;
 use std::time::Instant;
 
@@ -23,7 +25,6 @@ use crate::task::packet::Cancelled;
 use crate::task::{
     Accepts, Cause, Commit, Duty, Header, HeaderRef, Kind, Reason, Sequence, WaitRecord, family,
 };
-use crate::wheel::Entry;
 
 /// A wait that has begun: the wakers may be told its number.
 #[must_use]
@@ -230,20 +231,22 @@ fn wait_green(pending: &Pending, reason: Reason, deadline: Option<Instant>) -> C
     let record = WaitRecord {
         reason,
         since_ns: core.coarse_now_ns(),
-        timer: Entry::new(std::ptr::from_ref(me).cast()),
+        timer: Cell::new(None),
         sequence: pending.sequence,
         unlink: None,
     };
     me.wait.set(&record);
     core.register(me);
     if let Some(deadline) = deadline {
-        // SAFETY: S1: `record` stays until the disarm below, which every way out of the wait
-        // passes, for nothing unwinds from the suspension. S2, S3: this worker is home.
-        unsafe { core.wheel().arm(&record.timer, core.timer_ns(deadline)) };
+        let owner = std::ptr::from_ref(me).cast();
+        let timer = core.wheel().arm(core.timer_ns(deadline), owner, pending.sequence.to_bits());
+        record.timer.set(Some(timer));
     }
     ballast::keep_apart(|| core.suspend_waiting(me));
-    // SAFETY: S2, S3: a thread comes back where it left, on its home worker.
-    unsafe { core.wheel().disarm(&record.timer) };
+    if let Some(timer) = record.timer.get() {
+        // A thread comes back where it left, on its home worker.
+        core.wheel().disarm(timer);
+    }
     me.wait.set(std::ptr::null());
     me.state.finish_wait()
 }

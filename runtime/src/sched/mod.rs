@@ -6,6 +6,7 @@
 
 pub(crate) mod arm;
 pub(crate) mod ballast;
+pub(crate) mod budget;
 pub(crate) mod choices;
 pub(crate) mod config;
 pub(crate) mod default;

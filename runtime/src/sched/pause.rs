@@ -24,8 +24,8 @@ use crate::task::mailbox::{Description, Message};
 /// longest, so the guarantee of 20 ms leaves 4 ms for the kernel to run the sentinel.
 const SENTINEL_FIRST: Duration = Duration::from_millis(1);
 const SENTINEL_LAST: Duration = Duration::from_millis(16);
-/// See [`Core::paced`]. At 2,000 sleeps a second, of some 15 µs each, timers cost 3 % of a processor
-/// besides what their threads do, and are late by half a millisecond at most.
+/// See [`Core::paced`]. At 2,000 sleeps a second, of some 15 µs each, timers cost 3 % of a
+/// processor besides what their threads do, and are late by half a millisecond at most.
 const TIMER_PACE_NS: u64 = 500_000;
 const TIMER_BURST: u64 = 16;
 /// How many entries beside the first a thief takes from a deque of threads.
@@ -319,6 +319,7 @@ impl Core {
             }
         }
         self.ready.shrink();
+        self.wheel().shrink();
         self.with_pool(|pool| pool.on_idle())
     }
 

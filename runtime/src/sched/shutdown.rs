@@ -274,8 +274,9 @@ fn abandon(core: &Core, thread: &Header) -> bool {
         if let Some(unlink) = record.unlink {
             unlink(record.reason.object);
         }
-        // SAFETY: S2, S3: this is its home.
-        unsafe { core.wheel().disarm(&record.timer) };
+        if let Some(timer) = record.timer.get() {
+            core.wheel().disarm(timer);
+        }
     }
     // SAFETY: a scope outlives its children, and this child has not left it.
     if let Some(scope) = unsafe { thread.scope.get().as_ref() } {

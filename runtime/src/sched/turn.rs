@@ -25,7 +25,7 @@ use crate::sched::job::{self, Job};
 use crate::sched::slot::Claim;
 use crate::sched::worker::{AnyWorker, Core, Next, Worker};
 use crate::sched::{arm, life};
-use crate::task::{Commit, Duty, Header, HeaderRef, WaitRecord, current};
+use crate::task::{Commit, Duty, Header, HeaderRef, Sequence, current};
 
 /// Every how many turns a worker looks at the injector, its messages and the runtime's phase. A
 /// prime, so that it falls in step with no pattern of the program's (Go's scheduler does the same).
@@ -459,13 +459,11 @@ impl Core {
         if self.wheel().len() == 0 {
             return;
         }
-        self.wheel().expire(now_ns, |owner| {
+        self.wheel().expire(now_ns, |owner, sequence| {
             let header: *const Header = owner.cast();
-            // SAFETY: an armed timer lies on the stack of its thread, which waits.
+            // SAFETY: a thread disarms its timer when it comes back from its wait, so it lives.
             let header = unsafe { &*header };
-            // SAFETY: the thread waits, so its record is in force.
-            let record: &WaitRecord = unsafe { &*header.wait.get() };
-            if header.state.time_out(record.sequence) == Duty::Schedule {
+            if header.state.time_out(Sequence::from_bits(sequence)) == Duty::Schedule {
                 self.ready.push(NonNull::from(header));
             }
         });

@@ -20,6 +20,7 @@ use crossbeam_utils::CachePadded;
 use crate::clock;
 use crate::fiber::{Fiber, Suspended};
 use crate::record::{self, Event};
+use crate::sched::budget::BUDGET_CALLS;
 use crate::sched::choices::Choices;
 use crate::sched::job::Job;
 use crate::sched::ready::Ready;
@@ -120,14 +121,15 @@ pub(crate) struct Core {
     pub(crate) timer_countdown: Cell<u32>,
     pub(crate) timer_turns: Cell<u32>,
     pub(crate) looked_ns: Cell<u64>,
-    /// When the next sleep that a timer ends would be due, if they came at an even pace; see `pause`.
+    /// When the next sleep that a timer ends would be due, if they came at an even pace; see
+    /// `pause`.
     pub(crate) timer_pace_ns: Cell<u64>,
     /// Runtime calls left before the slice is looked at; see [`Core::charge`].
-    budget: Cell<i32>,
+    pub(super) budget: Cell<i32>,
     /// Whether the slice is over too. The clock need not be asked again before the next budget.
-    slice_is_over: Cell<bool>,
-    slice_turn: Cell<u64>,
-    slice_start_ns: Cell<u64>,
+    pub(super) slice_is_over: Cell<bool>,
+    pub(super) slice_turn: Cell<u64>,
+    pub(super) slice_start_ns: Cell<u64>,
     /// The first of the threads that have waited here and live.
     pub(super) registry: Cell<*const Header>,
     pub(super) homed: Cell<u64>,
@@ -163,10 +165,6 @@ pub(crate) enum Next {
     Fresh(NonNull<Header>),
 }
 
-/// Runtime calls between two looks at the slice; at some 10 ns each, a look costs little.
-const BUDGET_CALLS: i32 = 128;
-/// How long a thread may run through its switch points before one of them yields.
-const SLICE_NS: u64 = 100_000;
 /// Idle fibers that keep their stacks warm.
 const RESTING_MAX: usize = 64;
 /// The longest distance between two picks that nothing forces. A pick costs 8 µs, so at one per
@@ -311,73 +309,6 @@ impl Core {
     #[inline]
     pub(crate) fn cancels_all(&self, thread: &Header) -> bool {
         self.cancelling.get() && thread.kind == Kind::Green
-    }
-
-    /// Charges one runtime call to the current thread. True: it has run for longer than a slice,
-    /// so the next switch point yields. Calls that never switch leave a debt by this.
-    #[inline]
-    pub(crate) fn charge(&self) -> bool {
-        let left = self.budget.get() - 1;
-        self.budget.set(left);
-        // A program that only spawns has its slice over for long: no call for that.
-        left < 0 && (self.slice_is_over.get() || self.look_at_slice())
-    }
-
-    /// Charges a spawn, which never switches. An error: the spawn fails, in a seeded run that wants
-    /// it so. One step, for ordinary runtimes to ask nothing more than whether the budget is spent.
-    #[inline]
-    pub(crate) fn charge_spawn(&self) -> std::io::Result<()> {
-        let left = self.budget.get() - 1;
-        self.budget.set(left);
-        if left >= 0 || self.slice_is_over.get() { Ok(()) } else { self.charge_spent_spawn() }
-    }
-
-    #[cold]
-    fn charge_spent_spawn(&self) -> std::io::Result<()> {
-        self.look_at_slice();
-        self.seeded.as_ref().map_or(Ok(()), |run| run.spawn_fault())
-    }
-
-    #[cold]
-    fn look_at_slice(&self) -> bool {
-        if let Some(run) = &self.seeded {
-            // Its budget is always spent, so each charge comes here.
-            return run.yields_here(self);
-        }
-        if !self.slice_is_used_up() {
-            self.budget.set(BUDGET_CALLS);
-            return false;
-        }
-        // The budget stays spent until a switch: calls that may not switch leave it so.
-        self.slice_is_over.set(true);
-        true
-    }
-
-    /// Whether the present turn has lasted for a slice. The first look of a turn starts its clock.
-    #[cold]
-    pub(crate) fn slice_is_used_up(&self) -> bool {
-        if self.seeded.is_some() {
-            // Where a slice ends is drawn, not measured.
-            return false;
-        }
-        let now = clock::now_ns();
-        if self.slice_turn.get() != self.turns.get() {
-            self.slice_turn.set(self.turns.get());
-            self.slice_start_ns.set(now);
-            return false;
-        }
-        now - self.slice_start_ns.get() >= SLICE_NS
-    }
-
-    /// Leaves nothing of the budget, so that each call is looked at.
-    pub(crate) fn spend_budget(&self) {
-        self.budget.set(0);
-    }
-
-    /// Begins a new budget.
-    pub(crate) fn refill_budget(&self) {
-        self.slice_is_over.set(false);
-        self.budget.set(BUDGET_CALLS);
     }
 
     /// When the timer of a wait with `deadline` fires.

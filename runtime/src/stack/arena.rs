@@ -7,10 +7,11 @@
 //! get the lowest chunk that has a free slot, so the upper chunks fall empty.
 //!
 //! **Trimming.** A stack that comes back keeps its pages; they are discarded later, by a worker
-//! that has nothing else to do, a chunk at a time from the upper end. All of the chunk's slots go by
-//! one system call where the kernel can, and neighbours as one range, straight across their guards
-//! (0.3 µs a stack instead of 1.1). Nobody measures whether a stack grew: asking (`mincore`) costs as much as discarding.
-//! The slots under way are in no set, so the lock is not held meanwhile and nobody can take them.
+//! that has nothing else to do, a chunk at a time from the upper end. All of the chunk's slots go
+//! by one system call where the kernel can, and neighbours as one range, straight across their
+//! guards (0.3 µs a stack instead of 1.1). Nobody measures whether a stack grew: asking (`mincore`)
+//! costs as much as discarding. The slots under way are in no set, so the lock is not held
+//! meanwhile and nobody can take them.
 //!
 //! **Release.** A chunk whose slots are all free can be unmapped. That happens when a pool ends
 //! (all but one chunk of each class, so that runtimes in a loop leave page tables and address
@@ -65,9 +66,9 @@ pub(super) fn give(slots: &[Slot]) {
     slots.iter().for_each(|slot| arena.give_slot(slot));
 }
 
-/// Whether there is enough to be discarded that it is worth it: more than 32 MiB of stride, and more
-/// than half of what is in use; and then until 32 MiB are left. One by one, as stacks come back,
-/// each would cost a system call and an interruption of all other workers.
+/// Whether there is enough to be discarded that it is worth it: more than 32 MiB of stride, and
+/// more than half of what is in use; and then until 32 MiB are left. One by one, as stacks come
+/// back, each would cost a system call and an interruption of all other workers.
 pub(super) fn wants_trim() -> bool {
     let touched = touched_bytes();
     if touched <= TOUCHED_BYTES_KEPT {

@@ -7,11 +7,12 @@
 //!
 //! **Giving pages back.** A pool holds at most 16 MiB of stride per class, 64 default stacks in a
 //! release build. When a worker is about to sleep, and gave many stacks since it last did so, it
-//! keeps a quarter, discards what those grew to below their top pages, and passes the rest on;
-//! and once more stacks lie unused in the arena than half of those in use, it discards pages there
-//! until 32 MiB of stride are left. Both happen a step at a time, so that work that arrives meanwhile waits for one chunk at most.
-//! A process that is never idle therefore keeps the pages of its peak, and reuses them. Stacks of
-//! more than 16 MiB skip the pool, and give their pages back at once.
+//! keeps a quarter, discards what those grew to below their top pages, and passes the rest on; and
+//! once more stacks lie unused in the arena than half of those in use, it discards pages there
+//! until 32 MiB of stride are left. Both happen a step at a time, so that work that arrives
+//! meanwhile waits for one chunk at most. A process that is never idle therefore keeps the pages of
+//! its peak, and reuses them. Stacks of more than 16 MiB skip the pool, and give their pages back
+//! at once.
 //!
 //! A pool is touched by its worker alone, and never lends a stack without a guard.
 

@@ -6,9 +6,10 @@
 //! anything: the object is an address for comparison, not for use.
 #![forbid(unsafe_code)]
 
+use std::cell::Cell;
 use std::panic::Location;
 
-use crate::wheel::Entry;
+use crate::wheel::Timer;
 
 /// What kind of wait it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -87,9 +88,9 @@ pub(crate) struct WaitRecord {
     pub(crate) reason: Reason,
     /// When the wait began, in nanoseconds of [`crate::clock`]; 0 when it was not looked up.
     pub(crate) since_ns: u64,
-    /// The wait's timer.
-    pub(crate) timer: Entry,
-    /// The number of the wait, for the timer.
+    /// The wait's timer, if it has a deadline.
+    pub(crate) timer: Cell<Option<Timer>>,
+    /// The number of the wait.
     pub(crate) sequence: crate::task::state::Sequence,
     /// Takes the waiter out of the queue in which it stands, and passes on a wake that it has
     /// got already. Called when the thread is leaked.

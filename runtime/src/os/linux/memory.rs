@@ -119,8 +119,8 @@ pub(crate) unsafe fn discard(address: *mut u8, len: usize) -> io::Result<()> {
     checked(unsafe { libc::madvise(address.cast(), len, libc::MADV_DONTNEED) })
 }
 
-/// Discards several ranges, as if each were [`discard`]ed, with one system call for up to 128 of them
-/// where the kernel can (`process_madvise` on itself, Linux 6.15).
+/// Discards several ranges, as if each were [`discard`]ed, with one system call for up to 128 of
+/// them where the kernel can (`process_madvise` on itself, Linux 6.15).
 ///
 /// Each discard has to tell all processors that run this process to forget the range; together
 /// they do it once. That is most of the cost of a short range: 0.7 µs instead of 2.4 here.
