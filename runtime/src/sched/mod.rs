@@ -24,6 +24,7 @@ pub(crate) mod ready;
 pub(crate) mod registry;
 pub(crate) mod report;
 pub(crate) mod seeded;
+pub(crate) mod share;
 pub(crate) mod shared;
 pub(crate) mod shutdown;
 pub(crate) mod slot;

@@ -210,7 +210,7 @@ impl<C: Choices> Worker<C> {
 
 impl Core {
     /// One job from `victim`'s old end; from a long deque of threads some more.
-    fn steal_from(&self, victim: usize) -> Option<Job> {
+    pub(crate) fn steal_from(&self, victim: usize) -> Option<Job> {
         let remote = &self.shared.remotes[victim];
         let job = loop {
             match remote.stealer.steal() {

@@ -35,8 +35,6 @@ const TIMER_LOOK_NS: u64 = 50_000;
 /// Every how many heirs of a slice the clock is asked: a reading costs 22 ns, a thread that does
 /// nothing 50.
 const HEIRS_PER_LOOK: u32 = 8;
-/// How many deque turns may be left to others at a time; see [`Worker::leaves_to_others`].
-const ALLOWANCE_TURNS: u32 = 15;
 
 impl<C: Choices> AnyWorker for Worker<C> {
     fn core(&self) -> &Core {
@@ -162,18 +160,11 @@ impl<C: Choices> Worker<C> {
         Some(if started { Next::Started(thread) } else { Next::Fresh(thread) })
     }
 
-    /// Whether this turn leaves the deque to other workers: this one homes more than its share of
-    /// waiting threads and has other work. It may do so for a few turns only, until the deque was
-    /// empty once: the others may be stuck in user code.
+    /// Whether this turn leaves the deque to other workers; see `share`.
     #[inline]
     fn leaves_to_others(&self) -> bool {
         let core = &self.core;
-        if !core.over_share.get() || core.allowance.get() == 0 || core.ready.len() == 0 {
-            return false;
-        }
-        core.allowance.set(core.allowance.get() - 1);
-        core.offered();
-        true
+        core.over_share.get() && core.leaves_turn_to_others()
     }
 
     #[inline]
@@ -182,7 +173,7 @@ impl<C: Choices> Worker<C> {
         loop {
             // Asked first, for a pop costs a full fence even where there is nothing to pop.
             if core.deque.is_empty() {
-                core.allowance.set(ALLOWANCE_TURNS);
+                core.left_turns.set(0);
                 return None;
             }
             let job = match source {
@@ -481,22 +472,6 @@ impl Core {
         self.give_stack(unsafe { Fiber::into_stack(fiber) });
     }
 
-    /// Judges whether this worker homes more waiting threads than its share.
-    fn judge_share(&self) {
-        let remotes = &self.shared.remotes;
-        if remotes.len() == 1 {
-            return;
-        }
-        // ORDERING: Relaxed; a heuristic.
-        let homed = |remote: &crate::sched::worker::Remote| {
-            remote.counters.homed.load(std::sync::atomic::Ordering::Relaxed)
-        };
-        let mine = homed(self.remote());
-        let all: u64 = remotes.iter().map(homed).sum();
-        let share = all / remotes.len() as u64;
-        self.over_share.set(mine > share + share / 4 + HOMED_SLACK);
-    }
-
     /// Cancels every thread that has waited here.
     pub(crate) fn cancel_all(&self) {
         self.cancelling.set(true);
@@ -506,6 +481,3 @@ impl Core {
         }
     }
 }
-
-/// Below this many, an uneven distribution is no concern.
-const HOMED_SLACK: u64 = 64;

@@ -133,8 +133,9 @@ pub(crate) struct Core {
     /// The first of the threads that have waited here and live.
     pub(super) registry: Cell<*const Header>,
     pub(super) homed: Cell<u64>,
-    /// Deque turns that may still be left to others; see `turn`.
-    pub(crate) allowance: Cell<u32>,
+    /// Deque turns that were left to others since the deque was empty, and whether this worker
+    /// homes more than its share; see `share`.
+    pub(crate) left_turns: Cell<u32>,
     pub(crate) over_share: Cell<bool>,
     /// Pushes to go until the next pick that nothing forces, and how many there were between the
     /// last two; see [`Core::offered`].
@@ -205,7 +206,7 @@ impl Core {
             slice_start_ns: Cell::new(0),
             registry: Cell::new(ptr::null()),
             homed: Cell::new(0),
-            allowance: Cell::new(0),
+            left_turns: Cell::new(0),
             over_share: Cell::new(false),
             pick_countdown: Cell::new(0),
             pick_distance: Cell::new(0),
