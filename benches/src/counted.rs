@@ -7,7 +7,7 @@
 
 use std::hint::black_box;
 
-use crate::threads::sylvan_runtime;
+use crate::peers::threads::sylvan_runtime;
 
 /// Runs the loop `what` so often.
 pub(crate) fn run(what: &str, count: &str) -> Result<(), String> {

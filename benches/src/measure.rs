@@ -2,29 +2,31 @@
 //!
 //! The parent cannot trust a peer to end, so the child asks the kernel for an alarm that ends it,
 //! and the parent reads off the signal what happened. Nothing is torn down: the process ends right
-//! after its figure is printed, for some peers take seconds to stop, and some never do.
+//! after its figures are printed, for some peers take seconds to stop, and some never do.
 
 use std::io::Write;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::row::{Does, Scale};
+use crate::pace;
+use crate::row::{Does, Outcome, Row, Scale};
 use crate::suites;
 
-/// After how long a child is ended by its alarm.
-pub(crate) const LIMIT_S: u32 = 20;
-
 /// Measures the cell of `peer` in `row` and ends the process.
-pub(crate) fn one(row: &str, peer: &str, scale: Scale) -> Result<(), String> {
+pub(crate) fn one(row: &str, peer: &str, scale: Scale, workers: &[usize]) -> Result<(), String> {
+    let rows = suites::all(scale, workers);
+    let row = rows.iter().find(|r| r.name() == row).ok_or("there is no such row")?;
     // SAFETY: takes a number and touches no memory of ours.
-    unsafe { libc::alarm(LIMIT_S) };
-    let rows = suites::all(scale);
-    let row = rows.iter().find(|r| r.name == row).ok_or("there is no such row")?;
+    unsafe { libc::alarm(limit_s(row, scale)) };
     let cell = row.cells.iter().find(|c| c.peer == peer).ok_or("there is no such peer")?;
     let line = match &cell.does {
         Does::Work(measure) => match measure() {
-            Ok(ns) => format!("ns {ns}"),
+            Ok(figures) => {
+                let words: Vec<String> = figures.iter().map(f64::to_string).collect();
+                format!("figures {}", words.join(" "))
+            }
             Err(reason) => format!("no {reason}"),
         },
+        Does::Elsewhere => "no this program does not have it".to_owned(),
         Does::Nothing(reason) => format!("no {reason}"),
     };
     println!("{line}");
@@ -32,40 +34,57 @@ pub(crate) fn one(row: &str, peer: &str, scale: Scale) -> Result<(), String> {
     std::process::exit(0);
 }
 
-/// Nanoseconds per unit of `play`, which plays as many units as it is told and says how long they
-/// took. Plays ever more from `least` on, which also warms it up, until the time is a good part of
-/// the target; then once as many as fit the target.
-pub(crate) fn per_unit(scale: Scale, least: u64, mut play: impl FnMut(u64) -> Duration) -> f64 {
-    let target = scale.target();
-    let mut count = least.max(16);
-    loop {
-        let took = play(count);
-        if took * 8 >= target {
-            let fits = count as f64 * target.as_secs_f64() / took.as_secs_f64();
-            count = (fits as u64).max(least);
-            break;
-        }
-        count *= 4;
-    }
-    play(count).as_secs_f64() * 1e9 / count as f64
+/// After how long the child of a row is ended. A quick row takes a second or less, and peers
+/// that hang must not take longer than all the others together.
+pub(crate) fn limit_s(row: &Row, scale: Scale) -> u32 {
+    scale.pick(row.limit_s, row.limit_s.min(4))
+}
+
+/// Nanoseconds per unit of `play`, as the only figure of its row.
+pub(crate) fn each(scale: Scale, least: u64, play: impl FnMut(u64) -> Duration) -> Outcome {
+    Ok(vec![pace::per_unit(scale.target(), least, play)])
 }
 
 /// Nanoseconds per unit of `play`, whose amount of work is fixed at `units`. Played twice, and the
 /// second time counts: the first one grows stacks, arenas and caches.
-pub(crate) fn fixed(units: u64, mut play: impl FnMut() -> Duration) -> f64 {
+pub(crate) fn fixed(units: u64, mut play: impl FnMut() -> Duration) -> Outcome {
     play();
-    play().as_secs_f64() * 1e9 / units as f64
+    Ok(vec![play().as_secs_f64() * 1e9 / units as f64])
 }
 
-/// Lets this kernel thread, and those that it will start, run on one processor only: so that
-/// kernel threads share it like green threads share a worker.
-pub(crate) fn pin_to_one_processor() {
-    // SAFETY: a plain number of a plain call.
-    let here = unsafe { libc::sched_getcpu() };
+/// How long `f` takes; its value is kept from being left out.
+pub(crate) fn timed<T>(f: impl FnOnce() -> T) -> Duration {
+    let start = Instant::now();
+    std::hint::black_box(f());
+    start.elapsed()
+}
+
+/// Busy for so long, without a system call.
+pub(crate) fn spin_for(duration: Duration) {
+    let start = Instant::now();
+    while start.elapsed() < duration {
+        std::hint::spin_loop();
+    }
+}
+
+/// The processors that this kernel thread may run on.
+pub(crate) fn processors() -> Vec<usize> {
     // SAFETY: all zeroes is the empty set.
     let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
-    // SAFETY: the number of an existing processor lies in the set's range.
-    unsafe { libc::CPU_SET(here.max(0) as usize, &mut set) };
+    // SAFETY: the set is ours and of that size.
+    unsafe { libc::sched_getaffinity(0, size_of_val(&set), &mut set) };
+    // SAFETY: the number is below the size of a set.
+    (0..libc::CPU_SETSIZE as usize).filter(|&at| unsafe { libc::CPU_ISSET(at, &set) }).collect()
+}
+
+/// Lets this kernel thread, and those that it will start, run on these only.
+pub(crate) fn stay_on(processors: &[usize]) {
+    // SAFETY: all zeroes is the empty set.
+    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    for &processor in processors {
+        // SAFETY: the number is that of a processor, and so below the size of a set.
+        unsafe { libc::CPU_SET(processor, &mut set) };
+    }
     // SAFETY: the set is ours and of that size.
     unsafe { libc::sched_setaffinity(0, size_of_val(&set), &set) };
 }

@@ -1,135 +1,169 @@
 //! The parent: plays rows in rounds, each measurement in a child process.
 //!
 //! Peers alternate within a round, so that a disturbance meets all of them, and the order turns
-//! from round to round, so that none is always first. A cell that has failed once is not played
-//! again. Nothing else of the suite runs while a child measures: the parent waits in a read.
+//! from round to round, so that none is always first. A measurement that was disturbed by load from
+//! elsewhere is repeated at once; if the second is disturbed, too, its round is left out of the
+//! figures and counted. A cell that has failed once is not played again.
 #![forbid(unsafe_code)]
 
 use std::io::{IsTerminal, Write};
-use std::os::unix::process::ExitStatusExt;
-use std::process::{Command, Stdio};
+use std::path::Path;
 
-use crate::measure::LIMIT_S;
-use crate::report::{self, Figures, Line};
-use crate::row::{Does, Row, Scale};
-use crate::suites;
+use crate::child::{self, Child};
+use crate::command::Options;
+use crate::report::{self, table};
+use crate::results::{self, Played, Round, Run};
+use crate::row::{Does, Limit, Row};
+use crate::{elsewhere, machine, suites};
 
-/// What the command line asks for.
-struct Options {
-    suites: Vec<String>,
-    scale: Scale,
-    rounds: usize,
+/// The cell of the program that was built without LTO, and how much slower it may be.
+const PLAIN: &str = "sylvan, plain release";
+const PLAIN_LIMIT: Limit = Limit { at_most: 1.3, of: &["sylvan"] };
+
+/// One of a row's turns: whose cell, measured by which program, or why not.
+struct Seat {
+    /// The name in the table.
+    peer: String,
+    /// The name of the cell.
+    cell: &'static str,
+    program: Result<String, String>,
 }
 
-fn parse(words: &[&str]) -> Result<Options, String> {
-    let scale = Scale::of(words);
-    let mut options =
-        Options { suites: Vec::new(), scale, rounds: if scale.quick { 3 } else { 5 } };
-    for &word in words {
-        if word == "--quick" {
-            continue;
-        } else if let Some(rounds) = word.strip_prefix("--rounds=") {
-            options.rounds = match rounds.parse() {
-                Ok(rounds) if rounds > 0 => rounds,
-                _ => return Err(format!("'{rounds}' is no number of rounds")),
-            };
-        } else if suites::NAMES.contains(&word) {
-            options.suites.push(word.to_owned());
-        } else {
-            return Err(format!("there is no suite or option '{word}'"));
-        }
-    }
-    Ok(options)
-}
-
-/// Plays what `words` ask for and prints the tables.
-pub(crate) fn run(words: &[&str]) -> Result<(), String> {
-    let options = parse(words)?;
-    let wanted = |row: &Row| {
-        options.suites.is_empty() || options.suites.iter().any(|suite| suite == row.suite)
+/// Plays what was asked for; prints tables and writes files.
+pub(crate) fn run(options: &Options) -> Result<(), String> {
+    let own = std::env::current_exe().map_err(|error| error.to_string())?;
+    let own = own.to_string_lossy().into_owned();
+    let plain = options.plain.then(elsewhere::build_plain).transpose()?;
+    let programs = Programs { own, plain, other: other(options) };
+    let folder = options.out.clone().map_or_else(report::folder, Ok)?;
+    let mut run = Run {
+        command: format!("cargo bench -p sylvan-bench -- {}", options.words),
+        date: machine::date(),
+        quick: options.scale.quick,
+        rounds: options.rounds,
+        base: if options.plain { PLAIN } else { "sylvan" }.to_owned(),
+        machine: machine::description(),
+        versions: machine::versions(),
+        rows: Vec::new(),
     };
-    let mut tables = Vec::new();
-    for row in suites::all(options.scale).into_iter().filter(wanted) {
-        let lines = play(&row, &options);
-        print!("{}", report::table(&row, &lines));
-        tables.push((row, lines));
+    print!("{}", table::header(&run));
+    for mut row in suites::all(options.scale, &options.workers) {
+        if !wanted(&row, options) {
+            continue;
+        }
+        let seats = seats(&row, &programs);
+        if options.plain && row.suite != "floors" {
+            if !seats.iter().any(|seat| seat.peer == PLAIN) {
+                continue;
+            }
+            for metric in &mut row.metrics {
+                metric.limits = vec![PLAIN_LIMIT];
+            }
+        }
+        let played = play(&row, &seats, options);
+        let tables = results::tables(&row, &played, &run.base, &run.rows);
+        for table in &tables {
+            print!("{}", table::text(table, &run.base));
+        }
+        run.rows.extend(tables);
+        // After each row, so that a run that is cut short leaves what it has.
+        write_files(&folder, &run)?;
     }
-    let path = report::path()?;
-    let json = report::json(&tables, options.rounds, options.scale);
-    std::fs::write(&path, json).map_err(|error| format!("{}: {error}", path.display()))?;
-    println!("The figures lie in {}.", path.display());
+    print!("\n{}", report::summary::text(&run));
+    println!("\nFigures and chart lie in {}.", folder.display());
     Ok(())
 }
 
-/// All rounds of one row, best peer first.
-fn play(row: &Row, options: &Options) -> Vec<Line> {
-    let mut figures: Vec<Result<Vec<f64>, String>> = row
-        .cells
+/// Floors always are: they stand beside figures of all suites, and take a few seconds.
+fn wanted(row: &Row, options: &Options) -> bool {
+    let named = options.suites.iter().any(|suite| suite == row.suite);
+    named || options.suites.is_empty() || row.suite == "floors"
+}
+
+fn write_files(folder: &Path, run: &Run) -> Result<(), String> {
+    std::fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let write = |name: &str, text: String| {
+        let path = folder.join(name);
+        std::fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))
+    };
+    write("figures.json", report::to_json(run)?)?;
+    write("chart.svg", report::chart::svg(run))
+}
+
+/// Who measures.
+struct Programs {
+    own: String,
+    plain: Option<String>,
+    /// The one that has open-coroutine, or why there is none.
+    other: Result<String, String>,
+}
+
+fn other(options: &Options) -> Result<String, String> {
+    if options.open_coroutine && !options.plain {
+        elsewhere::build_open_coroutine()
+    } else {
+        Err("left out: not asked for by --open-coroutine".to_owned())
+    }
+}
+
+/// Who has a turn in this row.
+fn seats(row: &Row, programs: &Programs) -> Vec<Seat> {
+    let mut seats = Vec::new();
+    for cell in &row.cells {
+        let sylvan = cell.peer == "sylvan";
+        if programs.plain.is_some() && !sylvan && row.suite != "floors" {
+            continue;
+        }
+        let program = match &cell.does {
+            Does::Work(_) => Ok(programs.own.clone()),
+            Does::Elsewhere => programs.other.clone(),
+            Does::Nothing(reason) => Err((*reason).to_owned()),
+        };
+        if let Some(plain) = programs.plain.clone().filter(|_| sylvan) {
+            seats.push(Seat { peer: PLAIN.to_owned(), cell: cell.peer, program: Ok(plain) });
+        }
+        seats.push(Seat { peer: cell.peer.to_owned(), cell: cell.peer, program });
+    }
+    seats
+}
+
+/// All rounds of one row.
+fn play(row: &Row, seats: &[Seat], options: &Options) -> Vec<Played> {
+    let mut played: Vec<Played> = seats
         .iter()
-        .map(|cell| match cell.does {
-            Does::Work(_) => Ok(Vec::new()),
-            Does::Nothing(reason) => Err(reason.to_owned()),
+        .map(|seat| Played {
+            peer: seat.peer.clone(),
+            rounds: seat.program.clone().map(|_| Vec::new()),
         })
         .collect();
     for round in 0..options.rounds {
-        for turn in 0..row.cells.len() {
-            let at = (turn + round) % row.cells.len();
-            let Ok(played) = &mut figures[at] else { continue };
-            progress(&format!("{}, round {}: {}", row.name, round + 1, row.cells[at].peer));
-            match measure(row, row.cells[at].peer, options.scale) {
-                Ok(ns) => played.push(ns),
-                Err(reason) => figures[at] = Err(reason),
+        for turn in 0..seats.len() {
+            let at = (turn + round) % seats.len();
+            let seat = &seats[at];
+            let (Ok(rounds), Ok(program)) = (&mut played[at].rounds, &seat.program) else {
+                continue;
+            };
+            progress(&format!("{}, round {}: {}", row.name(), round + 1, seat.peer));
+            let (scale, workers) = (options.scale, &options.workers[..]);
+            match measure(&Child { program, row, peer: seat.cell, scale, workers }) {
+                Ok(round) => rounds.push(round),
+                Err(reason) => played[at].rounds = Err(reason),
             }
         }
     }
     progress("");
-    let lines = row.cells.iter().zip(figures).map(|(cell, figures)| Line {
-        peer: cell.peer,
-        figures: figures.map(|rounds| Figures::of(&rounds)),
-    });
-    report::rank(lines.collect())
+    played
 }
 
-/// One measurement in a child process.
-fn measure(row: &Row, peer: &str, scale: Scale) -> Result<f64, String> {
-    let program = std::env::current_exe().map_err(|error| error.to_string())?;
-    let mut command = Command::new(program);
-    command.args(["measure", &row.name, peer]).stdin(Stdio::null());
-    if scale.quick {
-        command.arg("--quick");
+/// One measurement; a disturbed one is repeated once.
+fn measure(child: &Child) -> Result<Round, String> {
+    let (outcome, disturbed) = child::measure(child);
+    if !disturbed {
+        return outcome.map(|figures| Round { figures, disturbed });
     }
-    // A setting for programs must not move a peer away from what its row says.
-    for variable in ["MAPPING", "WORKERS", "STACK_SIZE", "BLOCKING_THREADS"] {
-        command.env_remove(format!("SYLVAN_{variable}"));
-    }
-    let output = command.output().map_err(|error| format!("no child process: {error}"))?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    if let Some(ns) = text.strip_prefix("ns ").and_then(|ns| ns.trim().parse().ok()) {
-        return Ok(ns);
-    }
-    if let Some(reason) = text.strip_prefix("no ") {
-        return Err(reason.trim().to_owned());
-    }
-    Err(match output.status.signal() {
-        Some(ALARM) => format!("fails: did not end within {LIMIT_S} s"),
-        Some(signal) => format!("fails: killed by signal {signal}"),
-        None => {
-            let said = String::from_utf8_lossy(&output.stderr);
-            format!("fails: ended with {}; {}", output.status, first_complaint(&said))
-        }
-    })
+    let (outcome, disturbed) = child::measure(child);
+    outcome.map(|figures| Round { figures, disturbed })
 }
-
-/// The message of the first panic, or else the last line; what follows a first panic is its echo.
-fn first_complaint(said: &str) -> String {
-    let mut lines = said.lines().map(str::trim).filter(|line| !line.is_empty());
-    let panic = lines.clone().skip_while(|line| !line.contains("panicked at")).nth(1);
-    let line = panic.or_else(|| lines.next_back()).unwrap_or("said nothing");
-    line.chars().take(80).collect()
-}
-
-/// SIGALRM, by which the child ends itself.
-const ALARM: i32 = 14;
 
 /// Shows what is being measured, where somebody looks.
 fn progress(what: &str) {

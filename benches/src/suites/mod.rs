@@ -1,19 +1,55 @@
 //! The rows, suite by suite.
-#![forbid(unsafe_code)]
 
+mod cforall;
+mod floors;
+mod idle;
+mod imbalance;
+mod memory;
 mod park;
 mod spawn;
+mod start;
+mod timers;
+mod tree;
+mod wake;
 mod yields;
 
 use crate::row::{Row, Scale};
 
 /// The names by which suites are chosen.
-pub(crate) const NAMES: [&str; 3] = ["yield", "spawn", "park"];
+pub(crate) const NAMES: [&str; 12] = [
+    "floors",
+    "yield",
+    "park",
+    "spawn",
+    "tree",
+    "imbalance",
+    "memory",
+    "timers",
+    "wake",
+    "start",
+    "idle",
+    "cforall",
+];
 
-/// Every row of every suite.
-pub(crate) fn all(scale: Scale) -> Vec<Row> {
-    let mut rows = yields::rows(scale);
-    rows.extend(spawn::rows(scale));
+/// Every row of every suite. Floors come first, for they stand beside the figures of the others.
+pub(crate) fn all(scale: Scale, workers: &[usize]) -> Vec<Row> {
+    let mut rows = floors::rows(scale);
+    rows.extend(yields::rows(scale));
     rows.extend(park::rows(scale));
+    rows.extend(spawn::rows(scale, workers));
+    rows.extend(tree::rows(scale, workers));
+    rows.extend(imbalance::rows(scale, workers));
+    rows.extend(memory::rows(scale));
+    rows.extend(timers::rows(scale));
+    rows.extend(wake::rows(scale));
+    rows.extend(start::rows());
+    rows.extend(idle::rows(scale));
+    rows.extend(cforall::rows(scale, workers));
     rows
 }
+
+/// More kernel threads than this are not asked of the system, where many would do the same.
+const KERNEL_THREADS_MAX: u64 = 2_000;
+const MANY_KERNEL_THREADS: &str = "not tried: more than 2,000 kernel threads";
+/// may holds some 32,000 stacks, each of two map entries of 65,530, and hangs beyond.
+const MAY_THREADS_MAX: u64 = 30_000;

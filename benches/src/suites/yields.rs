@@ -3,128 +3,65 @@
 //! So many threads on one worker yield in turn. Yielding from five calls deep is the honest
 //! figure: a switch in the loop's own frame keeps the processor's return predictor right, which
 //! real programs do not. With many threads the cost of a switch is that of fetching cold stacks.
-//!
-//! Time runs from the moment when all threads have started to the moment when the last one has
-//! yielded as often as it shall. Those that were done before yield on until then, and what they
-//! yield counts, so neither starts nor ends of threads nor an unfair queue spoil the figure.
 #![forbid(unsafe_code)]
 
 use std::collections::VecDeque;
 use std::hint::black_box;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Instant;
 
 use corosensei::Coroutine;
 use corosensei::stack::DefaultStack;
 
-use crate::measure::per_unit;
-use crate::row::{Row, Scale};
-use crate::tasks::{Smol, Tasks, TokioCurrent, TokioMulti};
-use crate::threads::{May, Std, Sylvan, Threads};
+use super::{KERNEL_THREADS_MAX, MANY_KERNEL_THREADS, MAY_THREADS_MAX, floors};
+use crate::measure::each;
+use crate::peers::tasks::Tasks;
+use crate::peers::threads::{May, Threads};
+use crate::race::Race;
+use crate::row::{Floor, Game, Outcome, Row, Scale};
 
 /// What distinguishes the rows.
 #[derive(Clone, Copy)]
-struct Work {
+struct Yields {
+    scale: Scale,
     threads: u64,
     /// Frames between the thread's loop and the yield.
     depth: u32,
 }
 
-/// More kernel threads than this are not asked of the system.
-const KERNEL_THREADS_MAX: u64 = 2_000;
-/// may holds some 32,000 stacks, each of two map entries, and hangs beyond.
-const MAY_THREADS_MAX: u64 = 20_000;
-
 pub(super) fn rows(scale: Scale) -> Vec<Row> {
-    let work = |threads, depth| Work { threads, depth };
+    let game = |threads, depth| Yields { scale, threads, depth };
     vec![
-        row(scale, "2 threads, 1 worker, inlined", work(2, 0)),
-        row(scale, "2 threads, 1 worker, five calls deep", work(2, 5)),
-        row(scale, "1,000 threads, 1 worker, five calls deep", work(1_000, 5)),
-        row(scale, "100,000 threads, 1 worker, five calls deep", work(100_000, 5)),
+        row("yield: 2 threads, inlined", game(2, 0)).floor(Floor::Sum(&[(floors::SWITCH, 1.0)])),
+        row("yield: 2 threads, five calls deep", game(2, 5))
+            .limit(0.5, &["may"])
+            .limit(0.1, &["tokio"])
+            .floor(Floor::Sum(&[(floors::DEEP_SWITCH, 1.0)])),
+        row("yield: 1,000 threads, five calls deep", game(1_000, 5))
+            .floor(Floor::Peer("corosensei, switch only")),
+        row("yield: 100,000 threads, five calls deep", game(100_000, 5))
+            .limit(0.25, &["may, 30,000 threads"])
+            .floor(Floor::Sum(&[(floors::DEEP_SWITCH, 1.0), (floors::MISS, 1.0)])),
     ]
 }
 
-fn row(scale: Scale, name: &str, work: Work) -> Row {
-    let row = Row::new("yield", format!("yield: {name}"), "ns per yield")
-        .peer("sylvan", move || Ok(threads::<Sylvan>(scale, work)))
-        .peer("may", move || Ok(threads::<May>(scale, work)))
-        .peer("tokio", move || Ok(tasks::<TokioMulti>(scale, work)))
-        .peer("tokio current thread", move || Ok(tasks::<TokioCurrent>(scale, work)))
-        .peer("smol", move || Ok(tasks::<Smol>(scale, work)))
-        .peer("corosensei, switch only", move || switch_only(scale, work));
-    let row = if work.threads <= KERNEL_THREADS_MAX {
-        row.peer("std", move || Ok(threads::<Std>(scale, work)))
-    } else {
-        row.without("std", "not tried: more than 2,000 kernel threads")
-    };
-    if work.threads > MAY_THREADS_MAX {
-        let fewer = Work { threads: MAY_THREADS_MAX, ..work };
-        row.peer("may, 20,000 threads", move || Ok(threads::<May>(scale, fewer)))
+fn row(title: &str, game: Yields) -> Row {
+    let row = Row::new("yield", title)
+        .workers(1)
+        .unit("ns per yield")
+        .everyone(game)
+        .peer("corosensei, switch only", move || game.switch_only());
+    let row = if game.threads > KERNEL_THREADS_MAX {
+        row.without("std", MANY_KERNEL_THREADS)
     } else {
         row
-    }
-}
-
-/// When the threads of a row have all begun and all done their share, and what they did between.
-struct Race {
-    threads: u64,
-    started: AtomicU64,
-    done: AtomicU64,
-    yields: AtomicU64,
-    start: OnceLock<Instant>,
-    end: OnceLock<Instant>,
-}
-
-impl Race {
-    fn new(threads: u64) -> Arc<Race> {
-        Arc::new(Race {
-            threads,
-            started: AtomicU64::new(0),
-            done: AtomicU64::new(0),
-            yields: AtomicU64::new(0),
-            start: OnceLock::new(),
-            end: OnceLock::new(),
-        })
-    }
-
-    fn note_started(&self) {
-        // ORDERING: AcqRel; the last one comes after all others.
-        if self.started.fetch_add(1, Ordering::AcqRel) + 1 == self.threads {
-            self.start.set(Instant::now()).expect("there is one last starter");
-        }
-    }
-
-    fn all_started(&self) -> bool {
-        // ORDERING: Acquire; pairs with the last starter.
-        self.started.load(Ordering::Acquire) == self.threads
-    }
-
-    fn note_done(&self) {
-        // ORDERING: AcqRel; as in `note_started`.
-        if self.done.fetch_add(1, Ordering::AcqRel) + 1 == self.threads {
-            self.end.set(Instant::now()).expect("there is one last to be done");
-        }
-    }
-
-    fn all_done(&self) -> bool {
-        // ORDERING: Acquire; pairs with the last one.
-        self.done.load(Ordering::Acquire) == self.threads
-    }
-
-    fn count_yields(&self, yields: u64) {
-        // ORDERING: Relaxed; read after all threads were joined.
-        self.yields.fetch_add(yields, Ordering::Relaxed);
-    }
-
-    /// The time that `count` of the yields took.
-    fn time_of(&self, count: u64) -> Duration {
-        let start = self.start.get().expect("all have started");
-        let took = *self.end.get().expect("all are done") - *start;
-        // ORDERING: Relaxed; as in `count_yields`.
-        took.mul_f64(count as f64 / self.yields.load(Ordering::Relaxed) as f64)
+    };
+    if game.threads > MAY_THREADS_MAX {
+        let fewer = Yields { threads: MAY_THREADS_MAX, ..game };
+        row.peer("may, 30,000 threads", move || fewer.threads::<May>())
+    } else {
+        row
     }
 }
 
@@ -140,24 +77,45 @@ fn deep(depth: u32, f: fn()) {
     black_box(depth);
 }
 
-fn threads<P: Threads>(scale: Scale, work: Work) -> f64 {
-    let runtime = P::start(1);
-    per_unit(scale, 4 * work.threads, |count| {
-        let each = count.div_ceil(work.threads);
-        runtime.run(move || {
-            let race = Race::new(work.threads);
-            let handles: Vec<_> = (0..work.threads)
-                .map(|_| {
+impl Game for Yields {
+    fn threads<P: Threads>(self) -> Outcome {
+        let runtime = P::start(1);
+        let Yields { scale, threads, depth } = self;
+        each(scale, 4 * threads, |count| {
+            let each = count.div_ceil(threads);
+            runtime.run(move || {
+                let race = Arc::new(Race::new(threads));
+                let spawn = |_| {
                     let race = race.clone();
-                    P::spawn(move || yielding_thread::<P>(&race, each, work.depth))
-                })
-                .collect();
-            for handle in handles {
-                P::join(handle);
-            }
-            race.time_of(count)
+                    P::spawn(move || yielding_thread::<P>(&race, each, depth))
+                };
+                let handles: Vec<_> = (0..threads).map(spawn).collect();
+                for handle in handles {
+                    P::join(handle);
+                }
+                race.time_of(count)
+            })
         })
-    })
+    }
+
+    fn tasks<P: Tasks>(self) -> Outcome {
+        let runtime = P::start(1);
+        let Yields { scale, threads, depth } = self;
+        each(scale, 4 * threads, |count| {
+            let each = count.div_ceil(threads);
+            runtime.run(async move {
+                let race = Arc::new(Race::new(threads));
+                let mut handles = Vec::new();
+                for _ in 0..threads {
+                    handles.push(P::spawn(yielding_task::<P>(race.clone(), each, depth)));
+                }
+                for handle in handles {
+                    P::join(handle).await;
+                }
+                race.time_of(count)
+            })
+        })
+    }
 }
 
 fn yielding_thread<P: Threads>(race: &Race, each: u64, depth: u32) {
@@ -180,25 +138,7 @@ fn yielding_thread<P: Threads>(race: &Race, each: u64, depth: u32) {
         P::yield_now();
         extra += 1;
     }
-    race.count_yields(each + extra);
-}
-
-fn tasks<P: Tasks>(scale: Scale, work: Work) -> f64 {
-    let runtime = P::start(1);
-    per_unit(scale, 4 * work.threads, |count| {
-        let each = count.div_ceil(work.threads);
-        runtime.run(async move {
-            let race = Race::new(work.threads);
-            let mut handles = Vec::new();
-            for _ in 0..work.threads {
-                handles.push(P::spawn(yielding_task::<P>(race.clone(), each, work.depth)));
-            }
-            for handle in handles {
-                P::join(handle).await;
-            }
-            race.time_of(count)
-        })
-    })
+    race.count(each + extra);
 }
 
 async fn yielding_task<P: Tasks>(race: Arc<Race>, each: u64, depth: u32) {
@@ -221,7 +161,7 @@ async fn yielding_task<P: Tasks>(race: Arc<Race>, each: u64, depth: u32) {
         P::yield_now().await;
         extra += 1;
     }
-    race.count_yields(each + extra);
+    race.count(each + extra);
 }
 
 /// Five `async fn`s deep. The compiler melts them into one state machine, which is what a program
@@ -246,37 +186,39 @@ async fn deep_5<P: Tasks>() {
     P::yield_now().await;
 }
 
-/// Coroutines of corosensei in a plain queue: what a scheduler without any duty would cost.
-fn switch_only(scale: Scale, work: Work) -> Result<f64, String> {
-    type Switch = Coroutine<(), (), std::convert::Infallible, DefaultStack>;
-    let mut queue = VecDeque::new();
-    for made in 0..work.threads {
-        let stack = DefaultStack::new(64 << 10)
-            .map_err(|error| format!("stack {made} could not be had: {error}"))?;
-        let mut coroutine: Pin<Box<Switch>> =
-            Box::pin(Coroutine::with_stack(stack, move |yielder, ()| {
-                loop {
-                    match work.depth {
-                        0 => yielder.suspend(()),
-                        depth => deep_suspend(depth, yielder),
+impl Yields {
+    /// Coroutines of corosensei in a plain queue: what a scheduler without any duty would cost.
+    fn switch_only(self) -> Outcome {
+        type Switch = Coroutine<(), (), std::convert::Infallible, DefaultStack>;
+        let mut queue = VecDeque::new();
+        for made in 0..self.threads {
+            let stack = DefaultStack::new(64 << 10)
+                .map_err(|error| format!("stack {made} could not be had: {error}"))?;
+            let mut coroutine: Pin<Box<Switch>> =
+                Box::pin(Coroutine::with_stack(stack, move |yielder, ()| {
+                    loop {
+                        match self.depth {
+                            0 => yielder.suspend(()),
+                            depth => deep_suspend(depth, yielder),
+                        }
                     }
-                }
-            }));
-        coroutine.resume(());
-        queue.push_back(coroutine);
-    }
-    let ns = per_unit(scale, work.threads, |count| {
-        let start = Instant::now();
-        for _ in 0..count {
-            let mut coroutine = queue.pop_front().expect("each comes back");
+                }));
             coroutine.resume(());
             queue.push_back(coroutine);
         }
-        start.elapsed()
-    });
-    // Endless bodies cannot be dropped without being unwound, and the process ends anyway.
-    std::mem::forget(queue);
-    Ok(ns)
+        let figure = each(self.scale, self.threads, |count| {
+            let start = Instant::now();
+            for _ in 0..count {
+                let mut coroutine = queue.pop_front().expect("each comes back");
+                coroutine.resume(());
+                queue.push_back(coroutine);
+            }
+            start.elapsed()
+        });
+        // Endless bodies cannot be dropped without being unwound, and the process ends anyway.
+        std::mem::forget(queue);
+        figure
+    }
 }
 
 /// As [`deep`], with the yielder that corosensei hands to the body.

@@ -1,33 +1,40 @@
 //! Peers whose threads block: sylvan, std and may, behind the few calls that the rows need.
 //!
-//! A row's work is written once against this trait, so that all three do the same. The calls are
+//! A row's work is written once against this trait, so that all of them do the same. The calls are
 //! generic and inlined; there is no table in between.
 
 use std::time::Duration;
 
 use crate::measure;
+use crate::peers::waiter::{self, Waiter};
 
 /// A runtime of threads that block.
 pub(crate) trait Threads: Sized + 'static {
     /// The right to join.
     type Handle<T: Send + 'static>: Send;
     /// The right to unpark.
-    type Thread: Clone + Send + 'static;
+    type Thread: Clone + Send + Sync + 'static;
+    type Semaphore: Send + Sync + 'static;
 
     /// Starts the runtime with so many workers.
     fn start(workers: usize) -> Self;
     /// Runs `f` as a thread of the runtime.
-    fn run(&self, f: impl FnOnce() -> Duration + Send + 'static) -> Duration;
+    fn run<T: Send + 'static>(&self, f: impl FnOnce() -> T + Send + 'static) -> T;
     fn spawn<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> Self::Handle<T>;
     fn join<T: Send + 'static>(handle: Self::Handle<T>) -> T;
     fn yield_now();
+    fn sleep(duration: Duration);
     fn current() -> Self::Thread;
     fn thread_of<T: Send + 'static>(handle: &Self::Handle<T>) -> Self::Thread;
     fn park();
     fn unpark(thread: &Self::Thread);
+    /// Without any permit.
+    fn semaphore() -> Self::Semaphore;
+    fn acquire(semaphore: &Self::Semaphore);
+    fn release(semaphore: &Self::Semaphore);
 }
 
-pub(crate) struct Sylvan(sylvan::Runtime);
+pub(crate) struct Sylvan(pub(crate) sylvan::Runtime);
 
 /// A runtime under M:N, whatever the environment says.
 pub(crate) fn sylvan_runtime(workers: usize) -> sylvan::Runtime {
@@ -41,12 +48,13 @@ pub(crate) fn sylvan_runtime(workers: usize) -> sylvan::Runtime {
 impl Threads for Sylvan {
     type Handle<T: Send + 'static> = sylvan::thread::JoinHandle<T>;
     type Thread = sylvan::thread::Thread;
+    type Semaphore = waiter::Semaphore<Sylvan>;
 
     fn start(workers: usize) -> Sylvan {
         Sylvan(sylvan_runtime(workers))
     }
 
-    fn run(&self, f: impl FnOnce() -> Duration + Send + 'static) -> Duration {
+    fn run<T: Send + 'static>(&self, f: impl FnOnce() -> T + Send + 'static) -> T {
         self.0.run(f)
     }
 
@@ -63,6 +71,10 @@ impl Threads for Sylvan {
     #[inline]
     fn yield_now() {
         sylvan::thread::yield_now();
+    }
+
+    fn sleep(duration: Duration) {
+        sylvan::thread::sleep(duration);
     }
 
     fn current() -> Self::Thread {
@@ -82,6 +94,20 @@ impl Threads for Sylvan {
     fn unpark(thread: &Self::Thread) {
         thread.unpark();
     }
+
+    fn semaphore() -> Self::Semaphore {
+        waiter::Semaphore::new(0)
+    }
+
+    #[inline]
+    fn acquire(semaphore: &Self::Semaphore) {
+        semaphore.acquire(&Waiter::new());
+    }
+
+    #[inline]
+    fn release(semaphore: &Self::Semaphore) {
+        semaphore.release();
+    }
 }
 
 /// Kernel threads. "One worker" is one processor for all of them.
@@ -90,15 +116,15 @@ pub(crate) struct Std;
 impl Threads for Std {
     type Handle<T: Send + 'static> = std::thread::JoinHandle<T>;
     type Thread = std::thread::Thread;
+    type Semaphore = waiter::Semaphore<Std>;
 
     fn start(workers: usize) -> Std {
-        if workers == 1 {
-            measure::pin_to_one_processor();
-        }
+        let all = measure::processors();
+        measure::stay_on(&all[..workers.min(all.len())]);
         Std
     }
 
-    fn run(&self, f: impl FnOnce() -> Duration + Send + 'static) -> Duration {
+    fn run<T: Send + 'static>(&self, f: impl FnOnce() -> T + Send + 'static) -> T {
         f()
     }
 
@@ -115,6 +141,10 @@ impl Threads for Std {
     #[inline]
     fn yield_now() {
         std::thread::yield_now();
+    }
+
+    fn sleep(duration: Duration) {
+        std::thread::sleep(duration);
     }
 
     fn current() -> Self::Thread {
@@ -134,6 +164,20 @@ impl Threads for Std {
     fn unpark(thread: &Self::Thread) {
         thread.unpark();
     }
+
+    fn semaphore() -> Self::Semaphore {
+        waiter::Semaphore::new(0)
+    }
+
+    #[inline]
+    fn acquire(semaphore: &Self::Semaphore) {
+        semaphore.acquire(&Waiter::new());
+    }
+
+    #[inline]
+    fn release(semaphore: &Self::Semaphore) {
+        semaphore.release();
+    }
 }
 
 /// may's coroutines. Its workers are set once in a process, before the first coroutine.
@@ -142,13 +186,14 @@ pub(crate) struct May;
 impl Threads for May {
     type Handle<T: Send + 'static> = may::coroutine::JoinHandle<T>;
     type Thread = may::coroutine::Coroutine;
+    type Semaphore = may::sync::Semphore;
 
     fn start(workers: usize) -> May {
         may::config().set_workers(workers);
         May
     }
 
-    fn run(&self, f: impl FnOnce() -> Duration + Send + 'static) -> Duration {
+    fn run<T: Send + 'static>(&self, f: impl FnOnce() -> T + Send + 'static) -> T {
         Self::join(Self::spawn(f))
     }
 
@@ -171,6 +216,10 @@ impl Threads for May {
         may::coroutine::yield_now();
     }
 
+    fn sleep(duration: Duration) {
+        may::coroutine::sleep(duration);
+    }
+
     fn current() -> Self::Thread {
         may::coroutine::current()
     }
@@ -187,5 +236,19 @@ impl Threads for May {
     #[inline]
     fn unpark(thread: &Self::Thread) {
         thread.unpark();
+    }
+
+    fn semaphore() -> Self::Semaphore {
+        may::sync::Semphore::new(0)
+    }
+
+    #[inline]
+    fn acquire(semaphore: &Self::Semaphore) {
+        semaphore.wait();
+    }
+
+    #[inline]
+    fn release(semaphore: &Self::Semaphore) {
+        semaphore.post();
     }
 }

@@ -1,0 +1,62 @@
+//! What the kernel says about this process and the machine: memory, mappings, switches, time.
+//!
+//! All from `/proc`, read as text. A file that is not there is a panic: the rows that read it have
+//! nothing to say without it, and the child's panic becomes the cell's error.
+#![forbid(unsafe_code)]
+
+use std::fs;
+use std::time::Duration;
+
+fn read(path: &str) -> String {
+    fs::read_to_string(path).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// The number behind `key` in text of lines `key: number unit`.
+fn field(text: &str, key: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+/// Bytes of resident memory and of the page tables below it.
+pub(crate) fn resident_bytes() -> u64 {
+    let status = read("/proc/self/status");
+    let kib = |key| field(&status, key).unwrap_or_else(|| panic!("no {key} in /proc/self/status"));
+    (kib("VmRSS") + kib("VmPTE")) << 10
+}
+
+/// Entries of the memory map.
+pub(crate) fn map_entries() -> u64 {
+    read("/proc/self/maps").lines().count() as u64
+}
+
+/// What the kernel threads of this process did up to now, the one that asks left out.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Others {
+    /// How often one of them went to sleep by itself: each is a wake-up.
+    pub(crate) sleeps: u64,
+    pub(crate) ran: Duration,
+}
+
+/// Of kernel threads besides the caller, which must be the process's first one.
+pub(crate) fn other_threads() -> Others {
+    let own = std::process::id().to_string();
+    let mut others = Others { sleeps: 0, ran: Duration::ZERO };
+    for entry in fs::read_dir("/proc/self/task").expect("every process has tasks") {
+        let task = entry.expect("the list of tasks can be read").path();
+        if task.file_name().is_some_and(|name| *name == *own) {
+            continue;
+        }
+        // A kernel thread that ended meanwhile has nothing to say.
+        let Ok(status) = fs::read_to_string(task.join("status")) else { continue };
+        let Ok(times) = fs::read_to_string(task.join("schedstat")) else { continue };
+        others.sleeps += field(&status, "voluntary_ctxt_switches").unwrap_or(0);
+        let ran = times.split_whitespace().next().and_then(|ns| ns.parse().ok());
+        others.ran += Duration::from_nanos(ran.unwrap_or(0));
+    }
+    others
+}
+
+/// Bytes of memory that the machine can still give.
+pub(crate) fn available_bytes() -> u64 {
+    field(&read("/proc/meminfo"), "MemAvailable").map_or(u64::MAX, |kib| kib << 10)
+}
