@@ -6,6 +6,7 @@ mod idle;
 mod imbalance;
 mod memory;
 mod park;
+mod seeded;
 mod spawn;
 mod start;
 mod timers;
@@ -16,7 +17,7 @@ mod yields;
 use crate::row::{Row, Scale};
 
 /// The names by which suites are chosen.
-pub(crate) const NAMES: [&str; 12] = [
+pub(crate) const NAMES: [&str; 13] = [
     "floors",
     "yield",
     "park",
@@ -28,6 +29,7 @@ pub(crate) const NAMES: [&str; 12] = [
     "wake",
     "start",
     "idle",
+    "seeded",
     "cforall",
 ];
 
@@ -44,6 +46,7 @@ pub(crate) fn all(scale: Scale, workers: &[usize]) -> Vec<Row> {
     rows.extend(wake::rows(scale));
     rows.extend(start::rows());
     rows.extend(idle::rows(scale));
+    rows.extend(seeded::rows());
     rows.extend(cforall::rows(scale, workers));
     rows
 }
