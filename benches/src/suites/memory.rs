@@ -114,13 +114,18 @@ impl Game for Waiting {
             let took = before.start.elapsed().as_nanos() as f64;
             before.figures(count, took)
         });
+        // Its end would wake them all, to cancel them; the process ends anyway.
+        std::mem::forget(runtime);
         Ok(figures)
     }
 
     fn tasks<P: Tasks>(self) -> Outcome {
         self.fits()?;
         let runtime = P::start(2);
-        Ok(runtime.run(wait_as_tasks::<P>(self.count)))
+        let figures = runtime.run(wait_as_tasks::<P>(self.count));
+        // As for threads.
+        std::mem::forget(runtime);
+        Ok(figures)
     }
 }
 
@@ -178,6 +183,7 @@ impl Game for Unstarted {
             }
             resident_bytes().saturating_sub(before)
         });
+        std::mem::forget(runtime);
         Ok(vec![bytes as f64 / self.count as f64])
     }
 
