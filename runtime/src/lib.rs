@@ -61,6 +61,12 @@
 //! and interleave, and the pointer is then read when its frame has gone. [`thread::spawn`] says
 //! more, and the README lists crates. For variables of your own take [`thread_local!`].
 //!
+//! # Testing
+//!
+//! `#[sylvan::test(seeds = 200)]` runs a test on this very scheduler with every choice drawn from a
+//! seed, and with virtual time: a bug that needs a certain order is found, and found again by its
+//! seed. See [`testing`].
+//!
 //! # Features
 //!
 //! `macros`, on by default: [`main`](macro@main), [`test`](macro@test), [`go!`], [`join!`].
