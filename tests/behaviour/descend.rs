@@ -4,13 +4,15 @@
 use sylvan::{join, thread};
 use sylvan_workspace::{IN_PLACE_VARIABLE, Shape, in_every_runtime, on_foreign_thread};
 
-/// Without running in place every level is a waiting thread with a stack of its own.
+/// Without running in place every level is a waiting thread with a stack of its own; under a seed
+/// one level in four is.
 fn depth(shape: Shape) -> u32 {
     let never = std::env::var(IN_PLACE_VARIABLE).is_ok_and(|value| value == "never");
-    match (shape.is_green(), never) {
-        (true, false) => 100_000,
-        (true, true) => 2_000,
-        (false, _) => 60,
+    match (shape, never) {
+        (Shape::OneToOne | Shape::Outside, _) => 60,
+        (_, true) => 2_000,
+        (Shape::Seeded(_), false) => 5_000,
+        (_, false) => 100_000,
     }
 }
 
