@@ -393,12 +393,7 @@ fn thread_that_waits_stays_on_its_kernel_thread() {
 #[test]
 fn thousands_of_waiting_threads_all_come_back() {
     everywhere(|shape| {
-        let count = match shape {
-            Shape::OneToOne | Shape::Outside => 200,
-            // PCT looks at all that are ready, at each of their calls.
-            Shape::Seeded(_) => 500,
-            _ => 5000,
-        };
+        let count = if shape.is_green() { 5000 } else { 200 };
         let threads: Vec<_> = (0..count)
             .map(|n| {
                 thread::spawn(move || {

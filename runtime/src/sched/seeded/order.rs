@@ -5,7 +5,7 @@
 //! choice, at the back of both; what one queue gives up, the other does.
 #![forbid(unsafe_code)]
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::fmt;
 use std::str::FromStr;
 
@@ -104,14 +104,20 @@ impl FromStr for Strategy {
 /// See the file's comment.
 pub(crate) struct Order {
     strategy: Strategy,
+    /// In the order in which they were met, so their numbers rise.
     entries: VecDeque<Entry>,
+    met: u64,
+    /// Under PCT, priorities with the numbers of their entries. What has left the entries is taken
+    /// out when it comes to the top.
+    by_priority: BinaryHeap<(u64, u64)>,
     priorities: Priorities,
 }
 
 struct Entry {
+    /// How many were met before it.
+    number: u64,
     /// The turn at which the thread was met in the ready queue.
     since: u64,
-    priority: u64,
 }
 
 /// PCT's part.
@@ -126,6 +132,8 @@ struct Priorities {
     change_points: Vec<u64>,
 }
 
+/// How many priorities without an entry are kept in any case.
+const STALE_MAX: usize = 1024;
 /// Priorities that were drawn lie above all that were lowered.
 const DRAWN: u64 = 1 << 63;
 
@@ -142,7 +150,13 @@ impl Order {
             step: 0,
             change_points,
         };
-        Order { strategy, entries: VecDeque::new(), priorities }
+        Order {
+            strategy,
+            entries: VecDeque::new(),
+            met: 0,
+            by_priority: BinaryHeap::new(),
+            priorities,
+        }
     }
 
     pub(crate) fn strategy(&self) -> Strategy {
@@ -152,11 +166,12 @@ impl Order {
     /// Meets the threads that have come to the worker's ready queue since the last time.
     pub(crate) fn meet(&mut self, core: &Core) {
         while self.entries.len() < core.ready.len() {
-            let priority = match (self.strategy, core.ready.number_at(self.entries.len())) {
-                (Strategy::Pct { .. }, Some(number)) => self.priorities.of(number),
-                _ => 0,
-            };
-            self.entries.push_back(Entry { since: core.turns.get(), priority });
+            let thread = core.ready.number_at(self.entries.len());
+            if let (Strategy::Pct { .. }, Some(thread)) = (self.strategy, thread) {
+                self.by_priority.push((self.priorities.of(thread), self.met));
+            }
+            self.entries.push_back(Entry { number: self.met, since: core.turns.get() });
+            self.met += 1;
         }
     }
 
@@ -166,20 +181,34 @@ impl Order {
     }
 
     /// Which thread goes on, of at least one.
-    pub(crate) fn choose(&self, random: &Random) -> usize {
+    pub(crate) fn choose(&mut self, random: &Random) -> usize {
         match (self.strategy, self.entries.len()) {
             (_, 1) => 0,
             (Strategy::Random, count) => random.below(count as u64) as usize,
-            (Strategy::Pct { .. }, _) => {
-                let entries = self.entries.iter().enumerate();
-                let highest = entries.max_by_key(|(_, entry)| entry.priority);
-                highest.map_or(0, |(index, _)| index)
-            }
+            (Strategy::Pct { .. }, _) => self.highest().map_or(0, |(_, index)| index),
+        }
+    }
+
+    /// The highest priority of all entries, and where its entry stands.
+    fn highest(&mut self) -> Option<(u64, usize)> {
+        loop {
+            let &(priority, number) = self.by_priority.peek()?;
+            match self.entries.binary_search_by_key(&number, |entry| entry.number) {
+                Ok(index) => return Some((priority, index)),
+                Err(_) => self.by_priority.pop(),
+            };
         }
     }
 
     pub(crate) fn remove(&mut self, index: usize) {
         self.entries.remove(index);
+        if self.by_priority.len() > 2 * self.entries.len() + STALE_MAX {
+            // Those that went first because they were overdue have left their priorities behind.
+            let entries = &self.entries;
+            self.by_priority.retain(|(_, number)| {
+                entries.binary_search_by_key(number, |entry| entry.number).is_ok()
+            });
+        }
     }
 
     /// Puts a thread behind all others.
@@ -197,7 +226,7 @@ impl Order {
             priorities.put_last(number);
         }
         let own = priorities.of(number);
-        self.entries.iter().any(|entry| entry.priority > own)
+        self.highest().is_some_and(|(highest, _)| highest > own)
     }
 }
 
