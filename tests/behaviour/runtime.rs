@@ -390,7 +390,8 @@ fn m_to_n_has_its_workers_and_they_bear_its_name() {
         names.sort();
         assert_eq!(names, ["crew-0", "crew-1", "crew-2"]);
         drop(runtime);
-        assert_eq!(process::kernel_threads(), before);
+        // One that was joined stands in the kernel's list for a moment longer.
+        until(|| process::kernel_threads() == before);
     })
     .expect_success();
 }
