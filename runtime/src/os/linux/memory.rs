@@ -181,6 +181,8 @@ unsafe fn discard_batch(batch: &[libc::iovec]) {
         match done.checked_sub(range.iov_len) {
             Some(rest) => done = rest,
             None => {
+                // All that follows is left, too, however short.
+                done = 0;
                 // SAFETY: S1 and S2.
                 let _ = unsafe { discard(range.iov_base.cast(), range.iov_len) };
             }
