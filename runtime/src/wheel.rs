@@ -241,7 +241,8 @@ impl Wheel {
         self.armed_count.get()
     }
 
-    /// Gives memory back, for a worker that has nothing to do: all of it while no timer is armed.
+    /// Gives memory back, for a worker that has nothing to do and no timer armed: all of it, if it
+    /// is more than one chunk. One is kept, or each sleep of a lone thread would allocate it anew.
     pub(crate) fn shrink(&self) {
         if self.len() == 0 {
             self.nodes.clear();
@@ -445,7 +446,7 @@ impl Nodes {
     /// Gives all chunks back; nothing is armed. Numbers go on where they were.
     fn clear(&self) {
         let mut chunks = self.chunks.borrow_mut();
-        if !chunks.is_empty() {
+        if chunks.len() > 1 {
             chunks.clear();
             chunks.shrink_to_fit();
             self.first_free.set(NONE);
