@@ -96,7 +96,8 @@ pub use sylvan_macros::{main, test};
 #[doc(hidden)]
 pub mod __private {
     pub use crate::embed::{Options, doors, main};
-    pub use crate::testing::entry::{Seeds, Test, set_patience, test};
+    pub use crate::testing::entry::{Seeds, Test, test};
+    pub use crate::testing::explore::set_patience;
     #[cfg(feature = "macros")]
     pub use sylvan_macros::{go_impl, join_impl};
 }

@@ -8,7 +8,7 @@ use crate::embed::builder::Builder;
 use crate::embed::runtime::Runtime;
 
 /// An attribute's options, as far as they were given.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct Options {
     /// `1:1`, `n:1` or `m:n`.
     pub mapping: Option<&'static str>,
@@ -19,9 +19,6 @@ pub struct Options {
 }
 
 impl Options {
-    /// An attribute without options.
-    pub const NONE: Options = Options { mapping: None, workers: None, stack_size: None };
-
     /// Builds the runtime that the options ask for.
     pub(crate) fn build(&self) -> std::io::Result<Runtime> {
         self.apply(Builder::new()).build()

@@ -105,14 +105,23 @@ pub(crate) fn worker(core: Core) -> Box<dyn AnyWorker> {
             let choices = Shuffled::new(seed, core.index);
             Box::new(Worker { core, choices })
         }
-        _ => Box::new(Worker { core, choices: Production::default() }),
+        _ => {
+            let choices = Production::new(core.index);
+            Box::new(Worker { core, choices })
+        }
     }
 }
 
 /// What production chooses.
-#[derive(Default)]
 pub(crate) struct Production {
-    random: Cell<u64>,
+    random: Random,
+}
+
+impl Production {
+    /// Streams differ from worker to worker: if all began with the same victim, they would collide.
+    fn new(worker: usize) -> Production {
+        Production { random: Random::new(0).split(worker as u64) }
+    }
 }
 
 /// Of four turns two take the ready queue, one each end of the deque. Taking only the young end
@@ -132,17 +141,8 @@ impl Choices for Production {
         source_in_fours(turn)
     }
 
-    /// A xorshift step (Marsaglia 2003); all workers starting with the same victim would collide.
     fn first_victim(&self, count: usize) -> usize {
-        let mut x = self.random.get();
-        if x == 0 {
-            x = std::ptr::from_ref(self).addr() as u64 | 1;
-        }
-        x ^= x << 13;
-        x ^= x >> 7;
-        x ^= x << 17;
-        self.random.set(x);
-        (x % count as u64) as usize
+        self.random.below(count as u64) as usize
     }
 }
 

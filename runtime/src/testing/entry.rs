@@ -73,12 +73,6 @@ fn under_seeds(seeds: Seeds, test: Test, f: fn() -> ExitCode) -> ExitCode {
     explore_each(builder, strategy, 0..seeds.count, &place, &f, |code| *code != ExitCode::SUCCESS)
 }
 
-/// Has seeded runs that do not end speak up after `patience` instead of 10 s. For sylvan's own
-/// tests.
-pub fn set_patience(patience: std::time::Duration) {
-    crate::testing::explore::set_patience(patience);
-}
-
 /// Says under which options a body was unwound.
 struct SayWhere(&'static Options);
 

@@ -343,8 +343,9 @@ const STEPS_SHOWN: usize = 200;
 /// How long a run may take, in milliseconds, before a person is told where it is.
 static PATIENCE_MS: AtomicU64 = AtomicU64::new(10_000);
 
-/// Has runs that do not end speak up earlier. A door for tests.
-pub(crate) fn set_patience(patience: Duration) {
+/// Has runs that do not end speak up after `patience` instead of 10 s. A door for sylvan's own
+/// tests.
+pub fn set_patience(patience: Duration) {
     // ORDERING: Relaxed; a setting.
     PATIENCE_MS.store(patience.as_millis() as u64, Ordering::Relaxed);
 }

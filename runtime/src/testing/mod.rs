@@ -56,7 +56,7 @@
 
 mod calls;
 pub(crate) mod entry;
-mod explore;
+pub(crate) mod explore;
 
 pub use calls::{Outside, advance, advance_to, inject, outside, seed, wait_until_all_parked};
 pub use explore::{Plan, explore, run_seeded};

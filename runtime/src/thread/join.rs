@@ -8,7 +8,7 @@ use std::ptr;
 use std::sync::Arc;
 
 use crate::sched::config::Mapping;
-use crate::sched::door;
+use crate::sched::door::{self, Pending};
 use crate::sched::inplace::{self, Policy};
 use crate::sched::shared::Shared;
 use crate::sched::worker::Core;
@@ -105,14 +105,23 @@ impl<T> JoinInner<T> {
         }
         // Before the wait begins: the panic may be caught, and the thread waits again.
         assert!(!ptr::eq(&*current::me(), &**header), "a thread cannot join itself");
+        self.wait_once(site, |pending| {
+            life::register_joiner(header, pending.thread(), pending.sequence())
+        });
+        if !header.state.is_finished() {
+            self.wait_again(site);
+        }
+    }
+
+    /// Waits, if `register` says that the thread has not ended.
+    // SUSPENDS
+    #[inline(always)]
+    fn wait_once(&self, site: &'static Location<'static>, register: impl FnOnce(&Pending) -> bool) {
         let pending = door::begin(false);
-        if life::register_joiner(header, pending.thread(), pending.sequence()) {
+        if register(&pending) {
             let mut reason = Reason::new(WaitKind::Join, site);
-            reason.owner = Some(header.id);
+            reason.owner = Some(self.thread.0.id);
             pending.wait(reason, None);
-            if !header.state.is_finished() {
-                self.wait_again(site);
-            }
         } else {
             pending.abandon();
         }
@@ -124,14 +133,7 @@ impl<T> JoinInner<T> {
     fn wait_again(&self, site: &'static Location<'static>) {
         let header = &self.thread.0;
         while !header.state.is_finished() {
-            let pending = door::begin(false);
-            if life::register_joiner_again(header, pending.sequence()) {
-                let mut reason = Reason::new(WaitKind::Join, site);
-                reason.owner = Some(header.id);
-                pending.wait(reason, None);
-            } else {
-                pending.abandon();
-            }
+            self.wait_once(site, |pending| life::register_joiner_again(header, pending.sequence()));
         }
     }
 
