@@ -201,12 +201,9 @@ impl Errors {
 /// Zero is refused here, for no machine can give it. Sizes that some machine might refuse are the
 /// runtime's to judge.
 pub(super) fn stack_size_bytes(value: &Expr) -> Result<u64> {
-    let bytes = match value {
-        Expr::Lit(literal) => match &literal.lit {
-            Lit::Int(number) => whole_number(number),
-            Lit::Str(text) => bytes_with_suffix(text),
-            _ => None,
-        },
+    let bytes = match literal(value) {
+        Some(Lit::Int(number)) => whole_number(number),
+        Some(Lit::Str(text)) => bytes_with_suffix(text),
         _ => None,
     };
     bytes.filter(|&bytes| bytes > 0).ok_or_else(|| {
@@ -275,14 +272,7 @@ fn mapping(entry: Entry, value: &Expr) -> Result<&'static str> {
 }
 
 fn workers(value: &Expr) -> Result<u64> {
-    let number = match value {
-        Expr::Lit(literal) => match &literal.lit {
-            Lit::Int(number) => whole_number(number),
-            _ => None,
-        },
-        _ => None,
-    };
-    number.filter(|number| (1..=WORKERS_MAX).contains(number)).ok_or_else(|| {
+    integer(value).filter(|number| (1..=WORKERS_MAX).contains(number)).ok_or_else(|| {
         Error::new_spanned(
             value,
             format!("`workers` accepts a whole number from 1 to {WORKERS_MAX}, as in `4`"),
@@ -291,14 +281,7 @@ fn workers(value: &Expr) -> Result<u64> {
 }
 
 fn seeds(value: &Expr) -> Result<u64> {
-    let number = match value {
-        Expr::Lit(literal) => match &literal.lit {
-            Lit::Int(number) => whole_number(number),
-            _ => None,
-        },
-        _ => None,
-    };
-    number.filter(|number| (1..=SEEDS_MAX).contains(number)).ok_or_else(|| {
+    integer(value).filter(|number| (1..=SEEDS_MAX).contains(number)).ok_or_else(|| {
         Error::new_spanned(
             value,
             format!(
@@ -324,24 +307,32 @@ fn strategy(value: &Expr) -> Result<LitStr> {
 }
 
 fn truth(value: &Expr) -> Result<bool> {
+    match literal(value) {
+        Some(Lit::Bool(truth)) => Ok(truth.value),
+        _ => Err(Error::new_spanned(
+            value,
+            "`virtual_time` stands alone, or accepts `true` or `false`",
+        )),
+    }
+}
+
+fn literal(value: &Expr) -> Option<&Lit> {
     match value {
-        Expr::Lit(literal) => match &literal.lit {
-            Lit::Bool(truth) => Some(truth.value),
-            _ => None,
-        },
+        Expr::Lit(literal) => Some(&literal.lit),
         _ => None,
     }
-    .ok_or_else(|| {
-        Error::new_spanned(value, "`virtual_time` stands alone, or accepts `true` or `false`")
-    })
 }
 
 fn string(value: &Expr) -> Option<&LitStr> {
-    match value {
-        Expr::Lit(literal) => match &literal.lit {
-            Lit::Str(text) => Some(text),
-            _ => None,
-        },
+    match literal(value)? {
+        Lit::Str(text) => Some(text),
+        _ => None,
+    }
+}
+
+fn integer(value: &Expr) -> Option<u64> {
+    match literal(value)? {
+        Lit::Int(number) => whole_number(number),
         _ => None,
     }
 }

@@ -147,11 +147,10 @@ fn expand_test(args: &EntryArgs, function: &EntryFn) -> TokenStream {
     let inner = inner_fn(function);
     let body = body_closure(function);
     let place = place(args, ident);
-    let seeds = seeds(args);
     let (output, call) = if function.should_panic {
-        (quote!(), call_that_should_panic(&krate, &runs, &seeds, &place, &body))
+        (quote!(), call_that_should_panic(args, &runs, &place, &body))
     } else {
-        let glue = Span::mixed_site();
+        let (glue, seeds) = (Span::mixed_site(), seeds(args));
         let call = quote_spanned!(glue=> #krate::test(&[#(#runs),*], #seeds, #place, #body));
         (quote!(-> ::std::process::ExitCode), call)
     };
@@ -174,34 +173,30 @@ fn expand_test(args: &EntryArgs, function: &EntryFn) -> TokenStream {
 /// The seeds count as one run, and come last: it is enough that one of them panics, as a bug that
 /// the seeds shall find does.
 fn call_that_should_panic(
-    krate: &TokenStream,
+    args: &EntryArgs,
     runs: &[TokenStream],
-    seeds: &TokenStream,
     place: &TokenStream,
     body: &TokenStream,
 ) -> TokenStream {
+    let krate = private(args);
+    let (none, seeds) = (option(None::<TokenStream>), seeds(args));
+    let last_count = usize::from(args.seed_count().is_none());
+    let (alone, last) = runs.split_at(runs.len() - last_count);
     let glue = Span::mixed_site();
-    let none = option(None::<TokenStream>);
-    match runs {
-        [] => quote_spanned!(glue=> let _ = #krate::test(&[], #seeds, #place, #body);),
-        [run] if seeds.to_string() == none.to_string() => {
-            quote_spanned!(glue=> let _ = #krate::test(&[#run], #none, #place, #body);)
-        }
-        _ => quote_spanned! {glue=>
-            let runs: &'static [#krate::Options] = &[#(#runs),*];
-            let seeds = #seeds;
-            let body: fn() -> ::std::process::ExitCode = #body;
-            let alone = if seeds.is_some() { runs.len() } else { runs.len() - 1 };
-            for begin in 0..alone {
-                let run = &runs[begin..begin + 1];
-                if ::std::panic::catch_unwind(|| #krate::test(run, #none, #place, body)).is_ok() {
-                    let mapping = run[0].mapping.unwrap_or_default();
-                    ::std::eprintln!("no panic under mapping {mapping}");
-                    return;
-                }
+    if alone.is_empty() {
+        return quote_spanned!(glue=> let _ = #krate::test(&[#(#last),*], #seeds, #place, #body););
+    }
+    quote_spanned! {glue=>
+        let alone: &'static [#krate::Options] = &[#(#alone),*];
+        let body: fn() -> ::std::process::ExitCode = #body;
+        for run in alone.chunks(1) {
+            if ::std::panic::catch_unwind(|| #krate::test(run, #none, #place, body)).is_ok() {
+                let mapping = run[0].mapping.unwrap_or_default();
+                ::std::eprintln!("no panic under mapping {mapping}");
+                return;
             }
-            let _ = #krate::test(&runs[alone..], seeds, #place, body);
-        },
+        }
+        let _ = #krate::test(&[#(#last),*], #seeds, #place, body);
     }
 }
 
