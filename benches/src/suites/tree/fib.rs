@@ -7,10 +7,10 @@ use std::hint::black_box;
 use std::pin::Pin;
 use std::time::Instant;
 
-use super::{on_rayon, on_sylvan};
+use super::{ForkJoin, Rayon, on_rayon, on_sylvan};
 use crate::measure::fixed;
 use crate::peers::tasks::Tasks;
-use crate::peers::threads::{May, Std, Threads};
+use crate::peers::threads::{May, Std, Sylvan, Threads};
 use crate::row::{Game, Outcome, Row, Scale};
 use crate::suites::MANY_KERNEL_THREADS;
 
@@ -101,22 +101,14 @@ fn by_join(scale: Scale, workers: usize) -> Row {
         .workers(workers)
         .unit("ns per join")
         .limit_if(workers == 2, 1.25, &["rayon"])
-        .peer("sylvan", move || on_sylvan(workers, forks(n), sylvan_fib, n))
-        .peer("rayon", move || on_rayon(workers, forks(n), rayon_fib, n))
+        .peer("sylvan", move || on_sylvan(workers, forks(n), fork_join::<Sylvan>, n))
+        .peer("rayon", move || on_rayon(workers, forks(n), fork_join::<Rayon>, n))
 }
 
-fn sylvan_fib(n: u64) -> u64 {
+fn fork_join<J: ForkJoin>(n: u64) -> u64 {
     if n < 2 {
         return n;
     }
-    let (a, b) = sylvan::join(|| sylvan_fib(n - 1), || sylvan_fib(n - 2));
-    a + b
-}
-
-fn rayon_fib(n: u64) -> u64 {
-    if n < 2 {
-        return n;
-    }
-    let (a, b) = rayon::join(|| rayon_fib(n - 1), || rayon_fib(n - 2));
+    let (a, b) = J::join(|| fork_join::<J>(n - 1), || fork_join::<J>(n - 2));
     a + b
 }

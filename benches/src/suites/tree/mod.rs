@@ -9,7 +9,7 @@ mod queens;
 mod skynet;
 
 use crate::measure::{fixed, timed};
-use crate::peers::threads::sylvan_runtime;
+use crate::peers::threads::{Sylvan, sylvan_runtime};
 use crate::row::{Outcome, Row, Scale};
 
 pub(super) fn rows(scale: Scale, workers: &[usize]) -> Vec<Row> {
@@ -20,6 +20,45 @@ pub(super) fn rows(scale: Scale, workers: &[usize]) -> Vec<Row> {
         rows.extend(queens::rows(workers));
     }
     rows
+}
+
+/// A library's fork-join call, for trees that are the same otherwise.
+trait ForkJoin {
+    fn join<A, B, RA, RB>(a: A, b: B) -> (RA, RB)
+    where
+        A: FnOnce() -> RA + Send,
+        B: FnOnce() -> RB + Send,
+        RA: Send,
+        RB: Send;
+}
+
+/// rayon, which has no threads to be a peer in other rows.
+struct Rayon;
+
+impl ForkJoin for Sylvan {
+    #[inline(always)]
+    fn join<A, B, RA, RB>(a: A, b: B) -> (RA, RB)
+    where
+        A: FnOnce() -> RA + Send,
+        B: FnOnce() -> RB + Send,
+        RA: Send,
+        RB: Send,
+    {
+        sylvan::join(a, b)
+    }
+}
+
+impl ForkJoin for Rayon {
+    #[inline(always)]
+    fn join<A, B, RA, RB>(a: A, b: B) -> (RA, RB)
+    where
+        A: FnOnce() -> RA + Send,
+        B: FnOnce() -> RB + Send,
+        RA: Send,
+        RB: Send,
+    {
+        rayon::join(a, b)
+    }
 }
 
 /// `f` in a thread of sylvan's, which makes so many threads.

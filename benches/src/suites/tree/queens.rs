@@ -8,10 +8,10 @@ use std::hint::black_box;
 use std::pin::Pin;
 use std::time::Instant;
 
-use super::{on_rayon, on_sylvan};
+use super::{ForkJoin, Rayon, on_rayon, on_sylvan};
 use crate::measure::fixed;
 use crate::peers::tasks::Tasks;
-use crate::peers::threads::Threads;
+use crate::peers::threads::{Sylvan, Threads};
 use crate::row::{Game, Outcome, Row};
 use crate::suites::MANY_KERNEL_THREADS;
 
@@ -29,11 +29,11 @@ pub(super) fn rows(workers: usize) -> Vec<Row> {
         .everyone(Queens { workers })
         .without("std", MANY_KERNEL_THREADS)
         .peer("sylvan", move || on_sylvan(workers, NODES, by_sylvan_scope, SIZE))
-        .peer("sylvan, join", move || on_sylvan(workers, NODES, by_sylvan_join, SIZE))
+        .peer("sylvan, join", move || on_sylvan(workers, NODES, by_join::<Sylvan>, SIZE))
         .peer("sylvan, handles", move || {
             Queens { workers }.threads::<crate::peers::threads::Sylvan>()
         })
-        .peer("rayon", move || on_rayon(workers, NODES, by_rayon_join, SIZE))
+        .peer("rayon", move || on_rayon(workers, NODES, by_join::<Rayon>, SIZE))
         .peer("rayon, scope", move || on_rayon(workers, NODES, by_rayon_scope, SIZE));
     vec![row]
 }
@@ -174,49 +174,26 @@ fn by_rayon_scope(size: u64) -> u64 {
 }
 
 /// The children are halved until one is left, by the fork-join call.
-fn by_rayon_join(size: u64) -> u64 {
-    fn node(board: Board) -> u64 {
+fn by_join<J: ForkJoin>(size: u64) -> u64 {
+    fn node<J: ForkJoin>(board: Board) -> u64 {
         if board.full() {
             return 1;
         }
         let (next, count) = board.next();
-        part(&next[..count])
+        part::<J>(&next[..count])
     }
-    fn part(boards: &[Board]) -> u64 {
+    fn part<J: ForkJoin>(boards: &[Board]) -> u64 {
         match boards {
             [] => 0,
-            [board] => node(*board),
+            [board] => node::<J>(*board),
             boards => {
                 let (a, b) = boards.split_at(boards.len() / 2);
-                let (a, b) = rayon::join(|| part(a), || part(b));
+                let (a, b) = J::join(|| part::<J>(a), || part::<J>(b));
                 a + b
             }
         }
     }
-    check(node(Board::empty(size)))
-}
-
-/// As for rayon.
-fn by_sylvan_join(size: u64) -> u64 {
-    fn node(board: Board) -> u64 {
-        if board.full() {
-            return 1;
-        }
-        let (next, count) = board.next();
-        part(&next[..count])
-    }
-    fn part(boards: &[Board]) -> u64 {
-        match boards {
-            [] => 0,
-            [board] => node(*board),
-            boards => {
-                let (a, b) = boards.split_at(boards.len() / 2);
-                let (a, b) = sylvan::join(|| part(a), || part(b));
-                a + b
-            }
-        }
-    }
-    check(node(Board::empty(size)))
+    check(node::<J>(Board::empty(size)))
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::ops::Range;
 use std::pin::Pin;
 use std::time::Instant;
 
-use super::{on_rayon, on_sylvan};
+use super::{ForkJoin, Rayon, on_rayon, on_sylvan};
 use crate::measure::fixed;
 use crate::peers::tasks::Tasks;
 use crate::peers::threads::{Std, Sylvan, Threads};
@@ -29,8 +29,8 @@ pub(super) fn rows(scale: Scale, workers: usize) -> Vec<Row> {
         .limit_if(workers == 2, 3.0, &["rayon"])
         .limit_if(workers == 2, 0.1, &["tokio"])
         .peer("sylvan", move || on_sylvan(workers, nodes(leaves), by_sylvan_scope, leaves))
-        .peer("sylvan, join", move || on_sylvan(workers, nodes(leaves), by_sylvan_join, leaves))
-        .peer("rayon", move || on_rayon(workers, nodes(leaves), by_rayon_join, leaves))
+        .peer("sylvan, join", move || on_sylvan(workers, nodes(leaves), by_join::<Sylvan>, leaves))
+        .peer("rayon", move || on_rayon(workers, nodes(leaves), by_join::<Rayon>, leaves))
         .peer("rayon, scope", move || on_rayon(workers, nodes(leaves), by_rayon_scope, leaves));
     vec![
         by_scope,
@@ -151,41 +151,21 @@ fn by_rayon_scope(leaves: u64) -> u64 {
 }
 
 /// The ten children are halved until one is left, by the fork-join call.
-fn by_rayon_join(leaves: u64) -> u64 {
-    fn node(first: u64, leaves: u64) -> u64 {
-        if leaves == 1 { first } else { part(first, leaves / CHILDREN, 0..CHILDREN) }
+fn by_join<J: ForkJoin>(leaves: u64) -> u64 {
+    fn node<J: ForkJoin>(first: u64, leaves: u64) -> u64 {
+        if leaves == 1 { first } else { part::<J>(first, leaves / CHILDREN, 0..CHILDREN) }
     }
-    fn part(first: u64, leaves: u64, children: Range<u64>) -> u64 {
+    fn part<J: ForkJoin>(first: u64, leaves: u64, children: Range<u64>) -> u64 {
         let count = children.end - children.start;
         if count == 1 {
-            return node(first + children.start * leaves, leaves);
+            return node::<J>(first + children.start * leaves, leaves);
         }
         let middle = children.start + count / 2;
-        let (a, b) = rayon::join(
-            || part(first, leaves, children.start..middle),
-            || part(first, leaves, middle..children.end),
+        let (a, b) = J::join(
+            || part::<J>(first, leaves, children.start..middle),
+            || part::<J>(first, leaves, middle..children.end),
         );
         a + b
     }
-    check(leaves, node(0, leaves))
-}
-
-/// As for rayon.
-fn by_sylvan_join(leaves: u64) -> u64 {
-    fn node(first: u64, leaves: u64) -> u64 {
-        if leaves == 1 { first } else { part(first, leaves / CHILDREN, 0..CHILDREN) }
-    }
-    fn part(first: u64, leaves: u64, children: Range<u64>) -> u64 {
-        let count = children.end - children.start;
-        if count == 1 {
-            return node(first + children.start * leaves, leaves);
-        }
-        let middle = children.start + count / 2;
-        let (a, b) = sylvan::join(
-            || part(first, leaves, children.start..middle),
-            || part(first, leaves, middle..children.end),
-        );
-        a + b
-    }
-    check(leaves, node(0, leaves))
+    check(leaves, node::<J>(0, leaves))
 }
