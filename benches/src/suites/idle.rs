@@ -6,9 +6,9 @@
 #![forbid(unsafe_code)]
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use super::crowd::{hold_tasks, park_threads};
 use super::{KERNEL_THREADS_MAX, MANY_KERNEL_THREADS};
 use crate::peers::tasks::{Smol, Tasks, TokioMulti};
 use crate::peers::threads::{May, Std, Sylvan, Threads};
@@ -50,23 +50,7 @@ fn figures(scale: Scale) -> Outcome {
 
 fn threads<P: Threads>(scale: Scale, count: u64) -> Outcome {
     let runtime = P::start(2);
-    runtime.run(move || {
-        let arrived = Arc::new(AtomicU64::new(0));
-        for _ in 0..count {
-            let arrived = arrived.clone();
-            drop(P::spawn(move || {
-                // ORDERING: Relaxed; a mere count.
-                arrived.fetch_add(1, Ordering::Relaxed);
-                loop {
-                    P::park();
-                }
-            }));
-        }
-        // ORDERING: Relaxed; as above.
-        while arrived.load(Ordering::Relaxed) < count {
-            P::yield_now();
-        }
-    });
+    runtime.run(move || park_threads::<P>(count));
     let figures = figures(scale);
     // Its end would wake them all, to cancel them; the process ends anyway.
     std::mem::forget(runtime);
@@ -77,21 +61,7 @@ fn tasks<P: Tasks>(scale: Scale, workers: usize) -> Outcome {
     let runtime = P::start(workers);
     let door = Arc::new(P::semaphore());
     let inner = door.clone();
-    runtime.run(async move {
-        let arrived = Arc::new(AtomicU64::new(0));
-        for _ in 0..THREADS {
-            let (arrived, door) = (arrived.clone(), inner.clone());
-            P::detach(P::spawn(async move {
-                // ORDERING: Relaxed; a mere count.
-                arrived.fetch_add(1, Ordering::Relaxed);
-                P::acquire(&door).await;
-            }));
-        }
-        // ORDERING: Relaxed; as above.
-        while arrived.load(Ordering::Relaxed) < THREADS {
-            P::yield_now().await;
-        }
-    });
+    runtime.run(async move { hold_tasks::<P>(THREADS, &inner).await });
     let figures = figures(scale);
     // Its end would wake them all, to cancel them; the process ends anyway.
     std::mem::forget(runtime);

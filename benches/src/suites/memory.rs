@@ -7,9 +7,9 @@
 #![forbid(unsafe_code)]
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use super::crowd::{hold_tasks, park_threads};
 use super::{MAY_THREADS_MAX, floors};
 use crate::peers::tasks::Tasks;
 use crate::peers::threads::{May, Threads};
@@ -95,22 +95,8 @@ impl Game for Waiting {
         let runtime = P::start(2);
         let count = self.count;
         let figures = runtime.run(move || {
-            let arrived = Arc::new(AtomicU64::new(0));
             let before = Before::now();
-            for _ in 0..count {
-                let arrived = arrived.clone();
-                drop(P::spawn(move || {
-                    // ORDERING: Relaxed; a mere count.
-                    arrived.fetch_add(1, Ordering::Relaxed);
-                    loop {
-                        P::park();
-                    }
-                }));
-            }
-            // ORDERING: Relaxed; as above.
-            while arrived.load(Ordering::Relaxed) < count {
-                P::yield_now();
-            }
+            park_threads::<P>(count);
             let took = before.start.elapsed().as_nanos() as f64;
             before.figures(count, took)
         });
@@ -130,21 +116,9 @@ impl Game for Waiting {
 }
 
 async fn wait_as_tasks<P: Tasks>(count: u64) -> Vec<f64> {
-    let arrived = Arc::new(AtomicU64::new(0));
     let door = Arc::new(P::semaphore());
     let before = Before::now();
-    for _ in 0..count {
-        let (arrived, door) = (arrived.clone(), door.clone());
-        P::detach(P::spawn(async move {
-            // ORDERING: Relaxed; a mere count.
-            arrived.fetch_add(1, Ordering::Relaxed);
-            P::acquire(&door).await;
-        }));
-    }
-    // ORDERING: Relaxed; as above.
-    while arrived.load(Ordering::Relaxed) < count {
-        P::yield_now().await;
-    }
+    hold_tasks::<P>(count, &door).await;
     let took = before.start.elapsed().as_nanos() as f64;
     let figures = before.figures(count, took);
     // The process ends with the figures; until then nobody must be woken or freed.

@@ -1,6 +1,7 @@
 //! The rows, suite by suite.
 
 mod cforall;
+mod crowd;
 mod floors;
 mod idle;
 mod imbalance;
