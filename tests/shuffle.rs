@@ -3,11 +3,10 @@
 //! Each case is a process of its own, for the variable is read when a runtime is built.
 #![forbid(unsafe_code)]
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 
 use sylvan::{Mapping, Runtime, thread};
-use sylvan_workspace::in_child;
+use sylvan_workspace::{in_child, longest_gap_of_yields};
 
 /// The order in which twenty threads go on that were made ready at once.
 fn order() -> Vec<usize> {
@@ -84,31 +83,8 @@ fn shuffled_queue_keeps_the_fairness_bound() {
     in_child(test, &[("SYLVAN_SHUFFLE", "7")], || {
         let runtime = Runtime::builder().mapping(Mapping::ManyToOne).build().unwrap();
         runtime.run(|| {
-            let (turns, stop) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
-            let watch = |turns: Arc<AtomicUsize>, stop: Arc<AtomicBool>| {
-                let (mut last, mut longest) = (turns.fetch_add(1, SeqCst), 0);
-                while !stop.load(SeqCst) {
-                    thread::yield_now();
-                    let now = turns.fetch_add(1, SeqCst);
-                    longest = longest.max(now - last);
-                    last = now;
-                }
-                longest
-            };
-            let threads: Vec<_> = (0..30)
-                .map(|_| {
-                    let (turns, stop) = (turns.clone(), stop.clone());
-                    thread::spawn(move || watch(turns, stop))
-                })
-                .collect();
-            while turns.load(SeqCst) < 20_000 {
-                thread::yield_now();
-            }
-            stop.store(true, SeqCst);
-            for thread in threads {
-                let longest = thread.join().unwrap();
-                assert!(longest <= 4 * 31 + 61, "a thread waited for {longest} turns");
-            }
+            let longest = longest_gap_of_yields(30);
+            assert!(longest <= 4 * 31 + 61, "a thread waited for {longest} turns");
         });
     })
     .expect_success();

@@ -11,23 +11,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use sylvan::thread;
-use sylvan_workspace::{Shape, in_every_runtime, until};
-
-/// A thread that notes the longest run of others' turns between two of its own.
-fn count_gaps(turns: &Arc<AtomicUsize>, stop: &Arc<AtomicBool>) -> thread::JoinHandle<usize> {
-    let (turns, stop) = (turns.clone(), stop.clone());
-    thread::spawn(move || {
-        let mut longest = 0;
-        let mut last = turns.fetch_add(1, SeqCst);
-        while !stop.load(SeqCst) {
-            thread::yield_now();
-            let now = turns.fetch_add(1, SeqCst);
-            longest = longest.max(now - last);
-            last = now;
-        }
-        longest
-    })
-}
+use sylvan_workspace::{Shape, count_gaps, in_every_runtime, longest_gap_of_yields, until};
 
 #[test]
 fn yielding_threads_take_turns_within_the_bound() {
@@ -35,14 +19,8 @@ fn yielding_threads_take_turns_within_the_bound() {
         if !shape.is_many_to_one() {
             return;
         }
-        let (turns, stop) = (Arc::default(), Arc::new(AtomicBool::new(false)));
-        let threads: Vec<_> = (0..30).map(|_| count_gaps(&turns, &stop)).collect();
-        until(|| turns.load(SeqCst) > 20_000);
-        stop.store(true, SeqCst);
-        for thread in threads {
-            let longest = thread.join().unwrap();
-            assert!(longest <= 4 * 31 + 61, "a thread waited for {longest} turns of others");
-        }
+        let longest = longest_gap_of_yields(30);
+        assert!(longest <= 4 * 31 + 61, "a thread waited for {longest} turns of others");
     });
 }
 

@@ -12,7 +12,7 @@ mod wakes;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use sylvan::testing::{Plan, Strategy};
-use sylvan_workspace::in_child;
+use sylvan_workspace::{in_child, printed_seed};
 
 const SEEDS: std::ops::Range<u64> = 0..200;
 const STRATEGIES: [&str; 2] = ["random", "pct:3"];
@@ -54,9 +54,4 @@ fn expect_found(test: &str, symptom: &str, body: fn(Twin)) {
         let mended = AssertUnwindSafe(|| plan(strategy).explore(SEEDS, || body(Twin::Mended)));
         assert!(catch_unwind(mended).is_ok(), "{strategy}: the mended twin fails");
     }
-}
-
-fn printed_seed(stderr: &str) -> String {
-    let (_, rest) = stderr.split_once("to replay it: SYLVAN_SEED=").expect("it is printed");
-    rest.split(' ').next().expect("a number follows").to_owned()
 }

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use sylvan::{testing, thread};
-use sylvan_workspace::in_child;
+use sylvan_workspace::{in_child, printed_seed};
 
 /// Two threads add one each, but read and write apart.
 fn lost_update() {
@@ -20,13 +20,6 @@ fn lost_update() {
         scope.spawn(add);
     });
     assert_eq!(number.load(SeqCst), 2, "an update was lost");
-}
-
-/// The number after `SYLVAN_SEED=` in the command that was printed.
-fn printed_seed(stderr: &str) -> String {
-    let (_, rest) =
-        stderr.split_once("to replay it: SYLVAN_SEED=").expect("the command is printed");
-    rest.split(' ').next().expect("a number follows").to_owned()
 }
 
 #[test]
