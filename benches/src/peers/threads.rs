@@ -34,6 +34,57 @@ pub(crate) trait Threads: Sized + 'static {
     fn release(semaphore: &Self::Semaphore);
 }
 
+/// What peers with the names of std do alike.
+macro_rules! std_shaped {
+    ($library:ident::thread) => {
+        #[inline]
+        fn join<T: Send + 'static>(handle: Self::Handle<T>) -> T {
+            handle.join().expect("no thread of a row panics")
+        }
+
+        #[inline]
+        fn yield_now() {
+            $library::thread::yield_now();
+        }
+
+        fn sleep(duration: Duration) {
+            $library::thread::sleep(duration);
+        }
+
+        fn current() -> Self::Thread {
+            $library::thread::current()
+        }
+
+        fn thread_of<T: Send + 'static>(handle: &Self::Handle<T>) -> Self::Thread {
+            handle.thread().clone()
+        }
+
+        #[inline]
+        fn park() {
+            $library::thread::park();
+        }
+
+        #[inline]
+        fn unpark(thread: &Self::Thread) {
+            thread.unpark();
+        }
+
+        fn semaphore() -> Self::Semaphore {
+            waiter::Semaphore::new(0)
+        }
+
+        #[inline]
+        fn acquire(semaphore: &Self::Semaphore) {
+            semaphore.acquire(&Waiter::new());
+        }
+
+        #[inline]
+        fn release(semaphore: &Self::Semaphore) {
+            semaphore.release();
+        }
+    };
+}
+
 pub(crate) struct Sylvan(pub(crate) sylvan::Runtime);
 
 /// A runtime under M:N, whatever the environment says.
@@ -63,51 +114,7 @@ impl Threads for Sylvan {
         sylvan::thread::spawn(f)
     }
 
-    #[inline]
-    fn join<T: Send + 'static>(handle: Self::Handle<T>) -> T {
-        handle.join().expect("no thread of a row panics")
-    }
-
-    #[inline]
-    fn yield_now() {
-        sylvan::thread::yield_now();
-    }
-
-    fn sleep(duration: Duration) {
-        sylvan::thread::sleep(duration);
-    }
-
-    fn current() -> Self::Thread {
-        sylvan::thread::current()
-    }
-
-    fn thread_of<T: Send + 'static>(handle: &Self::Handle<T>) -> Self::Thread {
-        handle.thread().clone()
-    }
-
-    #[inline]
-    fn park() {
-        sylvan::thread::park();
-    }
-
-    #[inline]
-    fn unpark(thread: &Self::Thread) {
-        thread.unpark();
-    }
-
-    fn semaphore() -> Self::Semaphore {
-        waiter::Semaphore::new(0)
-    }
-
-    #[inline]
-    fn acquire(semaphore: &Self::Semaphore) {
-        semaphore.acquire(&Waiter::new());
-    }
-
-    #[inline]
-    fn release(semaphore: &Self::Semaphore) {
-        semaphore.release();
-    }
+    std_shaped!(sylvan::thread);
 }
 
 /// Kernel threads. "One worker" is one processor for all of them.
@@ -133,51 +140,7 @@ impl Threads for Std {
         std::thread::Builder::new().stack_size(64 << 10).spawn(f).expect("a kernel thread")
     }
 
-    #[inline]
-    fn join<T: Send + 'static>(handle: Self::Handle<T>) -> T {
-        handle.join().expect("no thread of a row panics")
-    }
-
-    #[inline]
-    fn yield_now() {
-        std::thread::yield_now();
-    }
-
-    fn sleep(duration: Duration) {
-        std::thread::sleep(duration);
-    }
-
-    fn current() -> Self::Thread {
-        std::thread::current()
-    }
-
-    fn thread_of<T: Send + 'static>(handle: &Self::Handle<T>) -> Self::Thread {
-        handle.thread().clone()
-    }
-
-    #[inline]
-    fn park() {
-        std::thread::park();
-    }
-
-    #[inline]
-    fn unpark(thread: &Self::Thread) {
-        thread.unpark();
-    }
-
-    fn semaphore() -> Self::Semaphore {
-        waiter::Semaphore::new(0)
-    }
-
-    #[inline]
-    fn acquire(semaphore: &Self::Semaphore) {
-        semaphore.acquire(&Waiter::new());
-    }
-
-    #[inline]
-    fn release(semaphore: &Self::Semaphore) {
-        semaphore.release();
-    }
+    std_shaped!(std::thread);
 }
 
 /// may's coroutines. Its workers are set once in a process, before the first coroutine.
