@@ -12,7 +12,7 @@
 
 #[path = "../../src/pace.rs"]
 mod pace;
-#[allow(dead_code)]
+#[allow(dead_code, reason = "this program draws fewer kinds of numbers than the suite")]
 #[path = "../../src/random.rs"]
 mod random;
 #[path = "../../src/toil.rs"]
