@@ -1,8 +1,8 @@
 //! A fiber: a stack with a saved context, which carries one green thread at a time.
 //!
-//! The scheduler needs to enter a stack, leave it, and know where it ends; the switch itself is
-//! the work of `corosensei`, and this is the only file that knows that crate. Three things are
-//! added to it:
+//! The scheduler needs to enter a stack, leave it, and know where it ends. The switch itself is in
+//! one of two files with the same interface: `native`, a few instructions of our own where we have
+//! written them, else `portable`, which is `corosensei`. Three things are added here:
 //!
 //! - *The control block lies on the stack itself*, above the first frame, so that a waiting thread
 //!   costs one page and no second allocation:
@@ -20,27 +20,40 @@
 //!   bottom ▶ 0x7f00_003c_0000 └──────────────────────────┘
 //!   ```
 //!
-//! - *Suspended is never dropped.* corosensei's destructor unwinds a suspended coroutine by force,
-//!   on whatever kernel thread drops it. The coroutine is held in `ManuallyDrop`, and a stack
-//!   comes back only from one that has returned. What cannot return is leaked, with its stack.
+//! - *Suspended is never dropped.* What lies on a suspended stack may be borrowed by others, so no
+//!   destructor here touches it: a stack comes back only from a fiber that has returned. What
+//!   cannot return is leaked, with its stack.
 //! - *A limit that moves.* `on_stack` continues a fiber on another stack; `remaining` and the
 //!   overflow report must then speak of that one.
 //!
 //! A panic never crosses `resume`: the entry function that the scheduler gives catches all.
 
+// AddressSanitizer wants to be told of each switch. corosensei does that, so it carries the fibers
+// there, which keeps the portable file built and tested besides.
+#[cfg_attr(
+    all(target_arch = "x86_64", unix, not(feature = "sanitizer")),
+    path = "fiber/native_x86_64.rs"
+)]
+#[cfg_attr(
+    not(all(target_arch = "x86_64", unix, not(feature = "sanitizer"))),
+    path = "fiber/portable.rs"
+)]
+mod context;
+mod segment;
+
 use std::cell::{Cell, UnsafeCell};
 use std::mem::ManuallyDrop;
-use std::num::NonZeroUsize;
 use std::ptr::{self, NonNull};
-
-use corosensei::stack::Stack as CoroutineStack;
-use corosensei::{Coroutine, CoroutineResult, Yielder};
 
 use crate::os;
 use crate::stack::{Class, Stack, colour_bytes};
 
+use context::Context;
+pub(crate) use segment::on_stack;
+
 /// What the resumed side is told.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(usize)]
 pub(crate) enum Resume {
     /// Go on.
     Run,
@@ -52,6 +65,7 @@ pub(crate) enum Resume {
 
 /// Why a fiber left its stack.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(usize)]
 pub(crate) enum Suspended {
     /// Its thread yields and can run again at once.
     Yielding,
@@ -63,17 +77,12 @@ pub(crate) enum Suspended {
     Described,
 }
 
-type Context = Coroutine<Resume, Suspended, (), View>;
-
 /// See the file's comment.
 pub(crate) struct Fiber {
-    coroutine: UnsafeCell<ManuallyDrop<Context>>,
-    yielder: Cell<*const Yielder<Resume, Suspended>>,
+    context: Context,
     /// The lowest usable address and the highest, of the stack in use now.
     limit: Cell<usize>,
     base: Cell<usize>,
-    /// About where the stack pointer was when the fiber was left; for the prefetch.
-    saved_sp: Cell<usize>,
     /// Where a description goes; set while one is asked for.
     trace: Cell<*mut Trace>,
     /// The stack on which all of this lies; taken out at the end.
@@ -97,31 +106,6 @@ impl Trace {
     }
 }
 
-/// The part of a stack that corosensei sees. It owns nothing.
-struct View {
-    base: NonZeroUsize,
-    bottom: NonZeroUsize,
-}
-
-// SAFETY: `bottom` to `base` is a part of a stack with a guard at its lower end, and by far more
-// than the minimum of 4 KiB lies between the guard and `base`.
-unsafe impl CoroutineStack for View {
-    fn base(&self) -> NonZeroUsize {
-        self.base
-    }
-
-    fn limit(&self) -> NonZeroUsize {
-        self.bottom
-    }
-}
-
-impl View {
-    fn new(base: usize, bottom: usize) -> View {
-        let address = |value| NonZeroUsize::new(value).expect("stacks do not lie at address zero");
-        View { base: address(base), bottom: address(bottom) }
-    }
-}
-
 impl Fiber {
     /// Makes a fiber on `stack`. At its first resume it calls `entry` with itself, and it has
     /// returned when `entry` has; told to return at once, it does not call it.
@@ -136,28 +120,18 @@ impl Fiber {
         let top = stack.base() - colour_bytes(number) - size_of::<Fiber>();
         let base = top & !(CONTROL_ALIGN - 1);
         let place = NonNull::new(base as *mut Fiber).expect("stacks do not lie at address zero");
-        let view = View::new(base, stack.bottom());
-        let coroutine = Context::with_stack(view, move |yielder, how: Resume| {
-            if how == Resume::Return {
-                return;
-            }
-            // SAFETY: the control block is initialised before the first resume and lives as long
-            // as the stack on which this closure runs.
-            let fiber = unsafe { place.as_ref() };
-            fiber.yielder.set(yielder);
-            entry(fiber);
-        });
+        // SAFETY: S1: the stack is the fiber's from now on, with a guard at its lower end, and the
+        // control block is initialised below, before anybody knows of it.
+        let context = unsafe { Context::new(base, stack.bottom(), place, entry) };
         let fiber = Fiber {
-            coroutine: UnsafeCell::new(ManuallyDrop::new(coroutine)),
-            yielder: Cell::new(ptr::null()),
+            context,
             limit: Cell::new(stack.limit()),
             base: Cell::new(base),
-            saved_sp: Cell::new(base - SAVED_SP_GUESS_BYTES),
             trace: Cell::new(ptr::null_mut()),
             stack: UnsafeCell::new(ManuallyDrop::new(stack)),
         };
         // SAFETY: `place` is aligned, lies in the stack that the fiber owns from now on, above
-        // the part that the coroutine may use.
+        // the part that the context uses.
         unsafe { place.as_ptr().write(fiber) };
         place
     }
@@ -171,13 +145,8 @@ impl Fiber {
     /// S1: the caller is the home worker, on its own stack, and nobody is inside the fiber.
     #[inline(always)]
     pub(crate) unsafe fn resume(&self, how: Resume) -> Option<Suspended> {
-        // SAFETY: nobody else is inside or touches it (S1). The fiber itself never touches its
-        // coroutine, only its yielder.
-        let coroutine = unsafe { &mut *self.coroutine.get() };
-        match coroutine.resume(how) {
-            CoroutineResult::Yield(why) => Some(why),
-            CoroutineResult::Return(()) => None,
-        }
+        // SAFETY: S1 is ours of the same number.
+        unsafe { self.context.resume(how) }
     }
 
     /// Leaves the fiber, and comes back when it is resumed.
@@ -186,14 +155,12 @@ impl Fiber {
     /// S1: the caller runs on this fiber, or on a stack entered from it by [`Fiber::on_stack`].
     #[inline(always)]
     pub(crate) unsafe fn suspend(&self, why: Suspended) -> Resume {
-        self.saved_sp.set(os::stack_pointer());
-        // SAFETY: set by the first resume; the yielder lies on this stack, above all frames of
-        // ours, until the entry function returns.
-        let yielder = unsafe { &*self.yielder.get() };
-        let mut how = yielder.suspend(why);
+        // SAFETY: S1 is ours of the same number.
+        let mut how = unsafe { self.context.suspend(why) };
         while how == Resume::Describe {
             self.describe();
-            how = yielder.suspend(Suspended::Described);
+            // SAFETY: as above.
+            how = unsafe { self.context.suspend(Suspended::Described) };
         }
         how
     }
@@ -252,13 +219,8 @@ impl Fiber {
     pub(crate) unsafe fn into_stack(this: NonNull<Fiber>) -> Stack {
         // SAFETY: initialised by `new` and not taken yet (S1).
         let fiber = unsafe { this.as_ref() };
-        // SAFETY: as above.
-        let coroutine = unsafe { &mut *fiber.coroutine.get() };
+        assert!(fiber.context.has_returned(), "the stack of a suspended fiber is in use");
         // SAFETY: this is the last use of the cell.
-        let coroutine = unsafe { ManuallyDrop::take(coroutine) };
-        // Not dropped: see the file's comment. It panics if the coroutine has not returned.
-        coroutine.into_stack();
-        // SAFETY: as above.
         let stack = unsafe { &mut *fiber.stack.get() };
         // SAFETY: as above.
         unsafe { ManuallyDrop::take(stack) }
@@ -288,34 +250,11 @@ impl Fiber {
     /// Starts to load what the next resume will touch.
     #[inline]
     pub(crate) fn prefetch(&self) {
-        let sp = self.saved_sp.get();
+        let sp = self.context.saved_sp();
         os::prefetch(sp as *const u8);
         os::prefetch((sp + 64) as *const u8);
         os::prefetch((sp + 128) as *const u8);
     }
-}
-
-/// Runs `f` on `stack`. If the caller runs on `fiber`, then `f` still does: it may suspend, and a
-/// panic passes through.
-pub(crate) fn on_stack<T>(fiber: Option<&Fiber>, stack: &mut Stack, f: impl FnOnce() -> T) -> T {
-    struct Restore<'a>(Option<(&'a Fiber, usize, usize)>);
-    impl Drop for Restore<'_> {
-        fn drop(&mut self) {
-            if let Some((fiber, limit, base)) = self.0 {
-                fiber.limit.set(limit);
-                fiber.base.set(base);
-            }
-        }
-    }
-    let view = View::new(stack.base(), stack.bottom());
-    let restore = Restore(fiber.map(|fiber| (fiber, fiber.limit.get(), fiber.base.get())));
-    if let Some(fiber) = fiber {
-        fiber.limit.set(stack.limit());
-        fiber.base.set(stack.base());
-    }
-    let value = corosensei::on_stack(view, f);
-    drop(restore);
-    value
 }
 
 /// A description is declined where less is left: the unwinder takes 7 KiB when it is cold.
@@ -324,8 +263,6 @@ const DESCRIBE_BYTES: usize = 16 << 10;
 const FRAMES_MAX: usize = 32;
 /// The control block starts at a cache line.
 const CONTROL_ALIGN: usize = 64;
-/// Where the first frames of a fresh fiber will lie, for the first prefetch.
-const SAVED_SP_GUESS_BYTES: usize = 256;
 
 #[cfg(test)]
 mod tests {
