@@ -49,6 +49,7 @@ use crate::os;
 use crate::stack::{Class, Stack, colour_bytes};
 
 use context::Context;
+pub(crate) use context::SWITCHES_DIRECTLY;
 pub(crate) use segment::on_stack;
 
 /// What the resumed side is told.
@@ -165,6 +166,23 @@ impl Fiber {
         how
     }
 
+    /// Leaves the fiber for `next`, which finds itself resumed as by whoever has resumed this one,
+    /// and comes back when this one is resumed.
+    ///
+    /// # Safety
+    /// S1: as for [`Fiber::suspend`].
+    /// S2: as for [`Fiber::resume`] of `next`, save that the caller is on this fiber.
+    #[inline(always)]
+    pub(crate) unsafe fn switch_to(&self, next: &Fiber) {
+        // SAFETY: S1 and S2 are ours of the same number.
+        let mut how = unsafe { self.context.switch_to(&next.context) };
+        while how == Resume::Describe {
+            self.describe();
+            // SAFETY: S1 of ours.
+            how = unsafe { self.context.suspend(Suspended::Described) };
+        }
+    }
+
     /// Lets the suspended fiber write its own return addresses into `trace`. It runs for some
     /// microseconds, on its own stack, and is suspended as before afterwards.
     ///
@@ -254,6 +272,7 @@ impl Fiber {
         os::prefetch(sp as *const u8);
         os::prefetch((sp + 64) as *const u8);
         os::prefetch((sp + 128) as *const u8);
+        os::prefetch((sp + 192) as *const u8);
     }
 }
 

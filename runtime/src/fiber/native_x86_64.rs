@@ -42,6 +42,9 @@ const RETURNED: usize = 0;
 /// What a fiber that has returned says last; no value of [`Suspended`].
 const ENDED: usize = usize::MAX;
 
+/// Whether a fiber can be left for another one, without a stop outside.
+pub(crate) const SWITCHES_DIRECTLY: bool = true;
+
 impl Context {
     /// Prepares the stack from `bottom` up to `base`: at its first resume, `entry` is called with
     /// the fiber at `place`; told to return at once, it is not.
@@ -91,11 +94,19 @@ impl Context {
     #[inline(always)]
     pub(super) unsafe fn suspend(&self, why: Suspended) -> Resume {
         // SAFETY: S1: `outside` was left by the `resume` that has brought us here, and waits.
-        match unsafe { switch(&self.inside, self.outside.get(), why as usize) } {
-            RUN => Resume::Run,
-            DESCRIBE => Resume::Describe,
-            _ => Resume::Return,
-        }
+        told(unsafe { switch(&self.inside, self.outside.get(), why as usize) })
+    }
+
+    /// Leaves for `next`, whose outside is ours from now on, and comes back when it is resumed.
+    ///
+    /// # Safety
+    /// S1: as for [`Context::suspend`].
+    /// S2: as for [`Context::resume`] of `next`.
+    #[inline(always)]
+    pub(super) unsafe fn switch_to(&self, next: &Context) -> Resume {
+        next.outside.set(self.outside.get());
+        // SAFETY: S1: as in `resume`, for `next` (S2).
+        told(unsafe { switch(&self.inside, next.inside.get(), RUN) })
     }
 
     /// Whether `entry` has returned.
@@ -116,6 +127,15 @@ const RESTING: usize = Suspended::Resting as usize;
 const DESCRIBED: usize = Suspended::Described as usize;
 const RUN: usize = Resume::Run as usize;
 const DESCRIBE: usize = Resume::Describe as usize;
+
+#[inline(always)]
+fn told(word: usize) -> Resume {
+    match word {
+        RUN => Resume::Run,
+        DESCRIBE => Resume::Describe,
+        _ => Resume::Return,
+    }
+}
 
 /// Leaves this stack, whose pointer goes to `save`, for the one that was left at `to`, and tells
 /// it `word`. Comes back when somebody switches here, with the word that he tells.

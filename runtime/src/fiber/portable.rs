@@ -21,6 +21,9 @@ pub(super) struct Context {
     saved_sp: Cell<usize>,
 }
 
+/// Whether a fiber can be left for another one, without a stop outside.
+pub(crate) const SWITCHES_DIRECTLY: bool = false;
+
 impl Context {
     /// Prepares the stack from `bottom` up to `base`: at its first resume, `entry` is called with
     /// the fiber at `place`; told to return at once, it is not.
@@ -77,6 +80,14 @@ impl Context {
         // ours, until the entry function returns.
         let yielder = unsafe { &*self.yielder.get() };
         yielder.suspend(why)
+    }
+
+    /// Not to be had here: a coroutine is left for where it was resumed.
+    ///
+    /// # Safety
+    /// S1: never called, as [`SWITCHES_DIRECTLY`] says.
+    pub(super) unsafe fn switch_to(&self, _next: &Context) -> Resume {
+        os::abort_with("a coroutine was to be left for another one")
     }
 
     /// Whether `entry` has returned.

@@ -43,6 +43,8 @@ pub(crate) enum Pause {
 pub(crate) trait Choices: Sized + 'static {
     /// Whether a fiber that has ended its thread takes the next one on the same stack.
     const FIBERS_GO_ON: bool = true;
+    /// Whether a thread that leaves its stack may go straight to the next one; see `short_turn`.
+    const SWITCHES_DIRECTLY: bool = false;
 
     /// Whether the rest of a slice goes to an heir; asked when a thread has left one.
     #[inline(always)]
@@ -136,6 +138,8 @@ fn source_in_fours(turn: u64) -> Source {
 }
 
 impl Choices for Production {
+    const SWITCHES_DIRECTLY: bool = crate::fiber::SWITCHES_DIRECTLY;
+
     #[inline]
     fn source(&self, turn: u64) -> Source {
         source_in_fours(turn)

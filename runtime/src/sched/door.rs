@@ -19,6 +19,7 @@ use std::time::Instant;
 
 use crate::clock;
 use crate::sched::ballast;
+use crate::sched::short_turn;
 use crate::sched::worker::Core;
 use crate::task::current::{self, Me};
 use crate::task::packet::Cancelled;
@@ -301,7 +302,25 @@ fn yield_for_fairness() {
 
 /// Lets other threads run.
 // SUSPENDS
+#[inline]
 pub(crate) fn yield_now() {
+    if !short_turn::try_yield() {
+        yield_in_full();
+    }
+}
+
+/// Whether a switch point of the current thread has to do more than to switch: the thread was
+/// cancelled by name, is not entered in its family yet, or unwinds.
+#[inline(always)]
+pub(crate) fn has_more_to_do(me: &Header) -> bool {
+    // ORDERING: Relaxed; as in `enter_family`.
+    let linked = || me.linked.load(std::sync::atomic::Ordering::Relaxed);
+    me.state.is_cancelled() || !me.scope.get().is_null() && !linked() || std::thread::panicking()
+}
+
+// SUSPENDS
+#[inline(never)]
+fn yield_in_full() {
     let me = current::me();
     deliver_if_cancelled(&me);
     match me.kind {

@@ -76,6 +76,7 @@ fn finish(core: &Core, thread: NonNull<Header>) {
     Counters::add(&core.remote().counters.finished, 1);
     if std::ptr::eq(core.until.get(), header) {
         core.stopped.set(true);
+        core.forbid_short_turns();
     }
     announce_end(header, at_end);
     // SAFETY: S1: the scheduler's own reference; this is its last use.

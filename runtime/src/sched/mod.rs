@@ -26,6 +26,7 @@ pub(crate) mod report;
 pub(crate) mod seeded;
 pub(crate) mod share;
 pub(crate) mod shared;
+pub(crate) mod short_turn;
 pub(crate) mod shutdown;
 pub(crate) mod slot;
 pub(crate) mod spawn;

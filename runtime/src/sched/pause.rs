@@ -50,7 +50,7 @@ impl<C: Choices> Worker<C> {
         if core.leaking() {
             return false;
         }
-        if core.ready.len() > 0 || !core.remote().mailbox.is_empty() {
+        if core.ready.len() > 0 || !core.mailbox().is_empty() {
             return true;
         }
         if self.choices.before_sleep(core) == Pause::LookAgain {
@@ -144,7 +144,7 @@ impl<C: Choices> Worker<C> {
     /// Sleeps once (steps 4 to 6). The caller stops searching by this, if it does.
     fn sleep(&self, searching: bool) -> Role {
         let core = &self.core;
-        let mailbox = &core.remote().mailbox;
+        let mailbox = core.mailbox();
         let idle = &core.shared.idle;
         if !mailbox.announce_sleep() {
             if searching {
@@ -176,7 +176,7 @@ impl<C: Choices> Worker<C> {
     /// Steps 4a to 4c: on the futex, as a sentinel with a look round at each interval.
     fn sleep_until_needed(&self, sleep: &mut Sleep) {
         let core = &self.core;
-        let mailbox = &core.remote().mailbox;
+        let mailbox = core.mailbox();
         let mut interval = SENTINEL_FIRST;
         loop {
             let timer = core.until_next_deadline();
@@ -288,7 +288,7 @@ impl Core {
 
     /// Whether something came for this worker alone.
     fn has_own_work(&self) -> bool {
-        !self.remote().mailbox.is_empty() || self.ready.len() > 0 || !self.deque.is_empty()
+        !self.mailbox().is_empty() || self.ready.len() > 0 || !self.deque.is_empty()
     }
 
     /// Spins on the own mailbox, if the last wake came from another worker: two workers that wake
@@ -302,7 +302,7 @@ impl Core {
             for _ in 0..SPINS_PER_LOOK {
                 std::hint::spin_loop();
             }
-            if !self.remote().mailbox.is_empty() {
+            if !self.mailbox().is_empty() {
                 return true;
             }
         }
@@ -334,10 +334,10 @@ impl Core {
 
     /// Carries out the orders that came by mailbox.
     pub(crate) fn obey_messages(&self) {
-        if !self.remote().mailbox.has_messages() {
+        if !self.mailbox().has_messages() {
             return;
         }
-        for message in self.remote().mailbox.take_messages() {
+        for message in self.mailbox().take_messages() {
             match message {
                 Message::CancelAll => self.cancel_all(),
                 Message::LookRound => (),

@@ -234,7 +234,7 @@ impl Run {
         }
         self.note(core, None, What::TimeMoves(elapsed_ns));
         // The next turn looks at the timers.
-        core.timer_countdown.set(1);
+        core.timers_at.set(0);
     }
 
     /// Enters a wait that ends when all other threads wait too.

@@ -71,9 +71,7 @@ impl<C: Choices> Worker<C> {
     #[inline(always)]
     fn next(&self) -> Option<Next> {
         let core = &self.core;
-        if core.slice_is_left.get()
-            && core.strict_turns.get() == 0
-            && self.choices.passes_slice_on(core)
+        if core.slice_is_left.get() && !core.order_is_strict() && self.choices.passes_slice_on(core)
         {
             let heir = self.pass_slice_on();
             if heir.is_some() {
@@ -110,7 +108,7 @@ impl<C: Choices> Worker<C> {
         core.drain_mailbox();
         // Two of four turns take the ready queue.
         let turns = 4 + 2 * core.ready.len();
-        core.strict_turns.set(u32::try_from(turns).unwrap_or(u32::MAX));
+        core.strict_until.set(core.turns.get() + turns as u64);
         if let Some(job) = core.steal_injected() {
             // The oldest job from outside has waited for a slice; it goes before the young end.
             if let Some(thread) = core.accept(job) {
@@ -123,14 +121,14 @@ impl<C: Choices> Worker<C> {
     #[inline]
     fn next_turn(&self) -> Option<Next> {
         let core = &self.core;
-        core.strict_turns.set(core.strict_turns.get().saturating_sub(1));
         core.heirs.set(0);
         let turn = core.turns.get() + 1;
         core.turns.set(turn);
-        let countdown = core.timer_countdown.get() - 1;
-        core.timer_countdown.set(countdown);
-        if countdown == 0 {
+        if turn >= core.timers_at.get() {
             core.look_at_timers();
+        }
+        if C::SWITCHES_DIRECTLY {
+            core.allow_short_turns(turn.next_multiple_of(LOOK_ROUND_TURNS));
         }
         if turn.is_multiple_of(LOOK_ROUND_TURNS)
             && let Some(next) = self.look_round()
@@ -289,6 +287,8 @@ impl<C: Choices> Worker<C> {
                 }
             }
             Some(Suspended::Resting) => {
+                // After short turns it is another fiber than was entered.
+                let fiber = NonNull::new(core.fiber.get().cast_mut()).expect("one was entered");
                 if let Some(fiber) = core.rest(fiber, C::FIBERS_GO_ON) {
                     core.retire(fiber);
                 }
@@ -354,10 +354,16 @@ impl<C: Choices> Worker<C> {
 }
 
 impl Core {
+    /// Whether each turn must look where its number says, before a slice may be passed on again.
+    #[inline]
+    pub(crate) fn order_is_strict(&self) -> bool {
+        self.turns.get() < self.strict_until.get()
+    }
+
     /// Moves what others sent into the ready queue.
     #[inline]
     pub(crate) fn drain_mailbox(&self) {
-        let mailbox = &self.remote().mailbox;
+        let mailbox = self.mailbox();
         if !mailbox.is_empty() {
             let chain = mailbox.drain();
             if let Some(run) = &self.seeded
@@ -437,7 +443,7 @@ impl Core {
         let turn_ns = (now.saturating_sub(self.looked_ns.get()) / turns).max(1);
         let turns = (TIMER_LOOK_NS / turn_ns).clamp(1, LOOK_ROUND_TURNS) as u32;
         self.timer_turns.set(turns);
-        self.timer_countdown.set(turns);
+        self.timers_at.set(self.turns.get() + u64::from(turns));
         self.looked_ns.set(now);
         self.expire_timers(now);
         if self.end_by_ns.get() != u64::MAX && clock::real_now_ns() >= self.end_by_ns.get() {
@@ -475,6 +481,7 @@ impl Core {
     /// Cancels every thread that has waited here.
     pub(crate) fn cancel_all(&self) {
         self.cancelling.set(true);
+        self.forbid_short_turns();
         let threads: Vec<HeaderRef> = self.registered().map(HeaderRef::new).collect();
         for thread in threads {
             crate::sched::door::cancel(&thread);

@@ -18,7 +18,7 @@ use crossbeam_deque::{Stealer, Worker as Deque};
 use crossbeam_utils::CachePadded;
 
 use crate::clock;
-use crate::fiber::{Fiber, Suspended};
+use crate::fiber::Fiber;
 use crate::record::{self, Event};
 use crate::sched::budget::BUDGET_CALLS;
 use crate::sched::choices::Choices;
@@ -90,6 +90,8 @@ pub(crate) struct Core {
     pub(crate) index: usize,
     pub(crate) deque: Deque<Job>,
     pub(crate) ready: Ready,
+    /// The same as in [`Remote`], at hand.
+    mailbox: Arc<Mailbox>,
     pub(crate) blocks: BlockCache,
     pub(crate) slots: SlotCache,
     wheel: Box<Wheel>,
@@ -113,12 +115,16 @@ pub(crate) struct Core {
     pub(crate) slice_is_left: Cell<bool>,
     /// To how many threads the present slice was passed on.
     pub(crate) heirs: Cell<u32>,
-    /// Turns to go in strict order before a slice may be passed on again; see `turn`.
-    pub(crate) strict_turns: Cell<u32>,
     pub(crate) turns: Cell<u64>,
-    /// Turns until the timers are looked at again, how many that are at present, and the time of
-    /// the last look.
-    pub(crate) timer_countdown: Cell<u32>,
+    /// The turn up to which each keeps its order before a slice may be passed on again; see `turn`.
+    pub(crate) strict_until: Cell<u64>,
+    /// The turn up to which turns may be short, and the thread that one of these has left in order
+    /// to wait, until the next one marks it; see `short_turn`.
+    pub(super) short_until: Cell<u64>,
+    pub(super) leaving: Cell<*const Header>,
+    /// The turn that looks at the timers again, how many lie between two such looks at present, and
+    /// the time of the last.
+    pub(crate) timers_at: Cell<u64>,
     pub(crate) timer_turns: Cell<u32>,
     pub(crate) looked_ns: Cell<u64>,
     /// When the next sleep that a timer ends would be due, if they came at an even pace; see
@@ -178,6 +184,7 @@ impl Core {
         let exact = seeded.as_ref().is_some_and(|run| run.has_virtual_time());
         Core {
             blocks: shared.seeded.as_ref().map_or_else(BlockCache::new, |run| run.block_cache()),
+            mailbox: shared.remotes[index].mailbox.clone(),
             shared,
             index,
             deque,
@@ -194,9 +201,11 @@ impl Core {
             next_up: Cell::new(None),
             slice_is_left: Cell::new(false),
             heirs: Cell::new(0),
-            strict_turns: Cell::new(0),
             turns: Cell::new(0),
-            timer_countdown: Cell::new(1),
+            strict_until: Cell::new(0),
+            short_until: Cell::new(0),
+            leaving: Cell::new(ptr::null()),
+            timers_at: Cell::new(0),
             timer_turns: Cell::new(1),
             looked_ns: Cell::new(if exact { 0 } else { clock::now_ns() }),
             timer_pace_ns: Cell::new(0),
@@ -238,6 +247,12 @@ impl Core {
         &self.shared.remotes[self.index]
     }
 
+    /// This worker's mailbox.
+    #[inline]
+    pub(crate) fn mailbox(&self) -> &Mailbox {
+        &self.mailbox
+    }
+
     #[inline]
     pub(crate) fn wheel(&self) -> &Wheel {
         &self.wheel
@@ -263,7 +278,7 @@ impl Core {
         // commit, and somebody committed, or there would be no duty.
         let mailbox = thread.mailbox.load(Ordering::Acquire);
         if let Some(core) = Core::current()
-            && ptr::eq(Arc::as_ptr(&core.remote().mailbox), mailbox)
+            && ptr::eq(core.mailbox(), mailbox)
         {
             core.ready.push(NonNull::from(thread));
             return;
@@ -281,12 +296,13 @@ impl Core {
     /// of that thread's slice.
     pub(crate) fn schedule_next(thread: &Header) {
         if let Some(core) = Core::current()
-            && core.strict_turns.get() == 0
+            && !core.order_is_strict()
             && core.is_home_of(thread)
             && core.next_up.get().is_none()
         {
             record::event(Event::Wake);
             core.next_up.set(Some(NonNull::from(thread)));
+            core.forbid_short_turns();
         } else {
             Core::schedule(thread);
         }
@@ -296,7 +312,7 @@ impl Core {
     fn is_home_of(&self, thread: &Header) -> bool {
         // ORDERING: Relaxed; only compared, and set here if it is equal.
         let mailbox = thread.mailbox.load(Ordering::Relaxed);
-        ptr::eq(Arc::as_ptr(&self.remote().mailbox), mailbox)
+        ptr::eq(self.mailbox(), mailbox)
     }
 
     /// Puts a joiner that was next into the ready queue instead.
@@ -318,39 +334,13 @@ impl Core {
         self.seeded.as_ref().map_or(deadline_ns, |run| run.timer_ns(deadline_ns))
     }
 
-    /// Leaves the current thread's fiber; the thread stays runnable.
-    // SUSPENDS
-    #[inline]
-    pub(crate) fn suspend_yielding(&self, me: &Header) {
-        me.fiber.set(self.fiber.get());
-        record::event(Event::Yield);
-        self.suspend(Suspended::Yielding);
-    }
-
-    /// Leaves the current thread's fiber in order to wait.
-    // SUSPENDS
-    #[inline]
-    pub(crate) fn suspend_waiting(&self, me: &Header) {
-        debug_assert!(ptr::eq(current::green(), me));
-        record::event(Event::Wait);
-        self.suspend(Suspended::Waiting);
-    }
-
-    #[inline]
-    fn suspend(&self, why: Suspended) {
-        // SAFETY: set by the loop before it entered the fiber on which we run.
-        let fiber = unsafe { &*self.fiber.get() };
-        // SAFETY: S1: the caller is the green thread that runs on it.
-        let _ = unsafe { fiber.suspend(why) };
-    }
-
     /// The fiber on which the current green thread runs.
     #[inline]
     pub(crate) fn running_fiber(&self) -> Option<&Fiber> {
         if current::green().is_null() {
             return None;
         }
-        // SAFETY: as in `suspend`.
+        // SAFETY: set before the fiber on which we run was entered.
         unsafe { self.fiber.get().as_ref() }
     }
 
@@ -470,7 +460,7 @@ impl Core {
 
     /// Whether anything has come that a turn would find.
     pub(crate) fn has_mail(&self) -> bool {
-        let mailbox = &self.remote().mailbox;
+        let mailbox = self.mailbox();
         !mailbox.is_empty() || mailbox.has_messages() || !self.shared.injector.is_empty()
     }
 

@@ -1,0 +1,142 @@
+//! Short turns: a thread that leaves its stack goes straight to the next one.
+//!
+//! The loop in `turn` stands on the worker's own stack, and most turns that go through it only take
+//! the oldest ready thread. Where that is all that the next turn would do, the thread that leaves
+//! does it itself and switches to the other's stack: one switch instead of two, and a third of the
+//! instructions. Nothing that the loop owes is put off by this. What is due at a certain turn is
+//! known beforehand, and `short_until` ends before it; what may come at any time either sets that
+//! to zero or is looked for here.
+//!
+//! *Commit after switch* holds: a thread that leaves in order to wait is named in `leaving`, and
+//! whoever goes on marks it waiting first of all, on its own stack.
+//!
+//! Only production's choices have short turns, and only where a fiber can be left for another one.
+
+use std::ptr::{self, NonNull};
+
+use crate::fiber::Suspended;
+use crate::record::{self, Event};
+use crate::sched::door;
+use crate::sched::ready::Started;
+use crate::sched::worker::Core;
+use crate::task::{Commit, Header, current};
+
+/// Lets the next thread run by a short turn. False: nothing was done, for this takes more.
+// SUSPENDS
+#[inline(always)]
+pub(crate) fn try_yield() -> bool {
+    let Some(core) = Core::current() else { return false };
+    // SAFETY: the running thread is alive.
+    let Some(me) = (unsafe { current::green().as_ref() }) else { return false };
+    if !core.turn_is_short() || door::has_more_to_do(me) {
+        return false;
+    }
+    me.fiber.set(core.fiber.get());
+    if core.ready.len() > 0 {
+        let Some(next) = core.ready.take_turns(NonNull::from(me)) else { return false };
+        core.begin_short_turn();
+        core.slice_is_left.set(false);
+        core.switch_to(next);
+    } else {
+        // The next turn is this thread's own.
+        core.begin_short_turn();
+    }
+    record::event(Event::Yield);
+    true
+}
+
+impl Core {
+    /// Leaves the current thread's fiber; the thread stays runnable.
+    // SUSPENDS
+    pub(crate) fn suspend_yielding(&self, me: &Header) {
+        record::event(Event::Yield);
+        me.fiber.set(self.fiber.get());
+        self.leave(Suspended::Yielding);
+    }
+
+    /// Leaves the current thread's fiber in order to wait.
+    // SUSPENDS
+    #[inline]
+    pub(crate) fn suspend_waiting(&self, me: &Header) {
+        debug_assert!(ptr::eq(current::green(), me));
+        record::event(Event::Wait);
+        if self.turn_is_short()
+            && let Some(next) = self.ready.pop_started()
+        {
+            self.begin_short_turn();
+            self.slice_is_left.set(true);
+            self.leaving.set(me);
+            return self.switch_to(next);
+        }
+        self.leave(Suspended::Waiting);
+    }
+
+    /// Allows short turns before turn number `until`, and before the timers are looked at.
+    #[inline]
+    pub(super) fn allow_short_turns(&self, until: u64) {
+        let until = until.min(self.timers_at.get());
+        let in_full = self.cancelling.get() || self.stopped.get() || self.next_up.get().is_some();
+        self.short_until.set(if in_full { 0 } else { until });
+    }
+
+    /// Has the next turn taken by the loop.
+    #[inline]
+    pub(super) fn forbid_short_turns(&self) {
+        self.short_until.set(0);
+    }
+
+    /// Whether the next turn can only take the oldest ready thread.
+    #[inline(always)]
+    fn turn_is_short(&self) -> bool {
+        self.turns.get() + 1 < self.short_until.get()
+            && self.mailbox().is_empty()
+            && self.deque.is_empty()
+    }
+
+    /// What a turn begins with.
+    #[inline(always)]
+    fn begin_short_turn(&self) {
+        self.turns.set(self.turns.get() + 1);
+        self.heirs.set(0);
+        self.refill_budget();
+    }
+
+    // SUSPENDS
+    #[inline(always)]
+    fn switch_to(&self, next: Started) {
+        // SAFETY: set before this fiber was entered, and it is the one on which we run.
+        let mine = unsafe { &*self.fiber.get() };
+        self.fiber.set(next.fiber.as_ptr());
+        current::set_green(next.thread.as_ptr());
+        // SAFETY: WAITING-OWNS-FIBER: suspended, so alive.
+        let other = unsafe { next.fiber.as_ref() };
+        // SAFETY: S1: the caller is the green thread that runs on `mine`. S2: this is the home of
+        // both, and nobody is inside of a fiber that is suspended.
+        unsafe { mine.switch_to(other) };
+        self.arrive();
+    }
+
+    /// Leaves the current fiber for the worker's loop.
+    // SUSPENDS
+    fn leave(&self, why: Suspended) {
+        // SAFETY: set by the loop before it entered the fiber on which we run.
+        let fiber = unsafe { &*self.fiber.get() };
+        // SAFETY: S1: the caller is the green thread that runs on it.
+        let _ = unsafe { fiber.suspend(why) };
+        self.arrive();
+    }
+
+    /// Marks the thread waiting that has switched to this one. A thread comes back to the worker
+    /// that it left, so `self` is still right.
+    #[inline(always)]
+    fn arrive(&self) {
+        let left = self.leaving.get();
+        // SAFETY: it has just left its stack, and nobody has run it since.
+        if let Some(left) = unsafe { left.as_ref() } {
+            self.leaving.set(ptr::null());
+            if left.state.commit_wait() == Commit::Ready {
+                self.ready.push(NonNull::from(left));
+            }
+        }
+    }
+}
