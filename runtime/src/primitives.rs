@@ -58,26 +58,27 @@ pub(crate) fn check_within(preemptions: usize, model: impl Fn() + Sync + Send + 
 pub(crate) struct Bell {
     /// Loom's own may also wake for nothing, so the rings are counted.
     notify: loom::sync::Notify,
-    rings: std::sync::atomic::AtomicUsize,
+    rings: AtomicUsize,
 }
 
 #[cfg(all(loom, test))]
 impl Bell {
     pub(crate) fn new() -> Bell {
-        Bell { notify: loom::sync::Notify::new(), rings: std::sync::atomic::AtomicUsize::new(0) }
+        Bell { notify: loom::sync::Notify::new(), rings: AtomicUsize::new(0) }
     }
 
     pub(crate) fn ring(&self) {
-        // ORDERING: SeqCst; loom runs one thread at a time and does not see this counter.
-        self.rings.fetch_add(1, Ordering::SeqCst);
+        // ORDERING: Release; who does not sleep must see what the ringer did, as who sleeps does.
+        self.rings.fetch_add(1, Ordering::Release);
         self.notify.notify();
     }
 
     pub(crate) fn wait(&self) {
-        // ORDERING: SeqCst; as above.
-        while self.rings.load(Ordering::SeqCst) == 0 {
+        // ORDERING: Acquire; pairs with `ring`.
+        while self.rings.load(Ordering::Acquire) == 0 {
             self.notify.wait();
         }
-        self.rings.fetch_sub(1, Ordering::SeqCst);
+        // ORDERING: Relaxed; only the waiting side takes rings away.
+        self.rings.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -33,6 +33,8 @@ pub(crate) struct Pending {
     me: Me,
     sequence: Sequence,
     accepts: Accepts,
+    /// Whether somebody may know the number; if not, the commit opens the wait.
+    announced: bool,
 }
 
 /// Keeps cancellations from being delivered to the current thread as long as it lives: for waits
@@ -67,7 +69,19 @@ pub(crate) fn begin(permit: bool) -> Pending {
     }
     let accepts = Accepts { permit, cancel };
     let sequence = me.state.begin_wait(accepts);
-    Pending { me, sequence, accepts }
+    Pending { me, sequence, accepts, announced: true }
+}
+
+/// Waits for the permit, the deadline, or a cancellation: for nothing that needs the number of the
+/// wait. The caller has just passed a [`switch_point`], so a cancellation that has come before was
+/// delivered.
+// SUSPENDS
+#[inline]
+pub(crate) fn wait_unannounced(permit: bool, reason: Reason, deadline: Option<Instant>) -> Cause {
+    let me = current::me();
+    let accepts = Accepts { permit, cancel: deliverable(&me) };
+    let sequence = me.state.next_sequence();
+    Pending { me, sequence, accepts, announced: false }.wait(reason, deadline)
 }
 
 impl Pending {
@@ -107,7 +121,7 @@ impl Pending {
     /// The deadline has passed before the wait began.
     fn give_up_at_once(self) -> Cause {
         let permit = self.accepts.permit;
-        if self.me.state.abandon_wait() {
+        if self.announced && self.me.state.abandon_wait() {
             Cause::Woken
         } else if permit && self.me.state.try_take_permit() {
             Cause::Permit
@@ -234,6 +248,7 @@ fn wait_green(pending: &Pending, reason: Reason, deadline: Option<Instant>) -> C
         since_ns: core.coarse_now_ns(),
         timer: Cell::new(None),
         sequence: pending.sequence,
+        unannounced: (!pending.announced).then_some(pending.accepts),
         unlink: None,
     };
     me.wait.set(&record);
@@ -249,13 +264,17 @@ fn wait_green(pending: &Pending, reason: Reason, deadline: Option<Instant>) -> C
         core.wheel().disarm(timer);
     }
     me.wait.set(std::ptr::null());
-    me.state.finish_wait()
+    me.state.cause()
 }
 
 /// A kernel thread sleeps on its own state word.
 fn wait_kernel(pending: &Pending, deadline: Option<Instant>) -> Cause {
     let me: &Header = &pending.me;
-    if me.state.commit_wait() == Commit::Waiting {
+    let commit = match pending.announced {
+        true => me.state.commit_wait(),
+        false => me.state.commit_unannounced(pending.accepts),
+    };
+    if commit == Commit::Waiting {
         while let (word, Some(waiting)) = me.state.futex() {
             let left = deadline.map(|at| at.saturating_duration_since(clock::now()));
             if left.is_some_and(|left| left.is_zero()) {
@@ -267,7 +286,7 @@ fn wait_kernel(pending: &Pending, deadline: Option<Instant>) -> Cause {
             crate::os::futex_wait(word, waiting, left);
         }
     }
-    me.state.finish_wait()
+    me.state.cause()
 }
 
 /// A wait's reason at the caller's place.
@@ -276,17 +295,17 @@ pub(crate) fn reason(kind: crate::task::WaitKind) -> Reason {
     Reason::new(kind, Location::caller())
 }
 
-/// Begins a call that may wait: delivers a cancellation, and yields if the thread has had more
-/// than its slice.
+/// Begins a call that may wait: yields if the thread has had more than its slice, and delivers a
+/// cancellation.
 // SUSPENDS
 #[inline]
 pub(crate) fn switch_point() {
-    deliver_if_cancelled(&current::me());
     if let Some(core) = Core::current()
         && core.charge()
     {
         yield_for_fairness();
     }
+    deliver_if_cancelled(&current::me());
 }
 
 // SUSPENDS

@@ -134,9 +134,22 @@ impl Core {
         // SAFETY: it has just left its stack, and nobody has run it since.
         if let Some(left) = unsafe { left.as_ref() } {
             self.leaving.set(ptr::null());
-            if left.state.commit_wait() == Commit::Ready {
-                self.ready.push(NonNull::from(left));
-            }
+            let _ = self.commit(left);
         }
+    }
+
+    /// Marks a thread waiting that has left its stack, or, if its wait is over, ready.
+    #[inline]
+    pub(super) fn commit(&self, thread: &Header) -> Commit {
+        // SAFETY: in force while the thread waits, which has just left the frame in which it lies.
+        let record = unsafe { &*thread.wait.get() };
+        let commit = match record.unannounced {
+            Some(accepts) => thread.state.commit_unannounced(accepts),
+            None => thread.state.commit_wait(),
+        };
+        if commit == Commit::Ready {
+            self.ready.push(NonNull::from(thread));
+        }
+        commit
     }
 }

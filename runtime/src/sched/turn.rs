@@ -280,9 +280,7 @@ impl<C: Choices> Worker<C> {
                 core.slice_is_left.set(true);
                 // SAFETY: it has just left its stack, and nobody has run it since.
                 let header = unsafe { &*thread };
-                if header.state.commit_wait() == Commit::Ready {
-                    core.ready.push(NonNull::from(header));
-                } else {
+                if core.commit(header) == Commit::Waiting {
                     self.choices.note_wait(core, header);
                 }
             }

@@ -9,6 +9,7 @@
 use std::cell::Cell;
 use std::panic::Location;
 
+use crate::task::state::{Accepts, Sequence};
 use crate::wheel::Timer;
 
 /// What kind of wait it is.
@@ -91,7 +92,9 @@ pub(crate) struct WaitRecord {
     /// The wait's timer, if it has a deadline.
     pub(crate) timer: Cell<Option<Timer>>,
     /// The number of the wait.
-    pub(crate) sequence: crate::task::state::Sequence,
+    pub(crate) sequence: Sequence,
+    /// What may end the wait, where nobody was told of it: the commit opens it.
+    pub(crate) unannounced: Option<Accepts>,
     /// Takes the waiter out of the queue in which it stands, and passes on a wake that it has
     /// got already. Called when the thread is leaked.
     pub(crate) unlink: Option<fn(object: usize)>,

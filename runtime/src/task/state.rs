@@ -9,7 +9,10 @@
 //! waiting side tells anyone that it waits; `commit_wait` closes the window after the thread has
 //! left its stack. A wake that lands between the two clears `IN_WAIT`, so the commit finds that
 //! the wait is over and the thread is run again. A wake of an earlier wait carries an old number
-//! and is dropped.
+//! and is dropped. A wait of which nobody is told (park, sleep) is opened by its commit alone.
+//!
+//! Each change is a locked instruction, so there is none to say that the thread runs again: it
+//! reads why its wait ended, and the next wait clears the bits.
 //!
 //! This file must never touch anything but the word: queues and futexes belong to the callers.
 
@@ -22,7 +25,7 @@ use crate::primitives::{AtomicU64, Ordering};
 ///
 /// | bits | name | meaning |
 /// |---|---|---|
-/// | 0..3 | life | `UNSTARTED`, `RUNNING`, `WAITING`, `READY`, `FINISHED` |
+/// | 0..3 | life | `UNSTARTED`, `RUNNING`, `WAITING`, `READY` (it waited, and now can run or runs), `FINISHED` |
 /// | 3 | `PERMIT` | an `unpark` came; ends only waits that accept it |
 /// | 4 | `WOKEN` | the current wait was ended by a wake with its number |
 /// | 5 | `CANCEL` | somebody wants this thread to end; never cleared |
@@ -32,12 +35,13 @@ use crate::primitives::{AtomicU64, Ordering};
 /// | 9 | `JOINER` | a joiner is registered in the header and must be woken at the end |
 /// | 10 | `IN_WAIT` | a wait is open: begun and not yet ended by anything |
 /// | 11 | `TIMED_OUT` | the current wait was ended by its deadline |
+/// | 12 | `UNPARKED` | the current wait was ended by a permit, which it has consumed |
 /// | 16..64 | sequence | number of the current or last wait |
 ///
-/// Legal combinations: `WAITING` implies `IN_WAIT`; `READY` implies not `IN_WAIT`; `WOKEN` and
-/// `TIMED_OUT` exclude each other and imply not `IN_WAIT`; `ACCEPTS_*` only between `begin_wait`
-/// and `finish_wait`; in `UNSTARTED` and `FINISHED` none of the wait bits. A thread that merely
-/// yields stays `RUNNING`: the queue that holds it owns it.
+/// Legal combinations: `WAITING` implies `IN_WAIT`; of `IN_WAIT`, `WOKEN`, `TIMED_OUT` and
+/// `UNPARKED` there is one at most; without `IN_WAIT` they, and `ACCEPTS_*`, tell of the last wait
+/// and mean nothing to anybody but the thread itself. A thread that merely yields stays what it is:
+/// the queue that holds it owns it.
 ///
 /// 2^48 waits at one per nanosecond take three days, and a stale wake would have to survive all
 /// of them to be mistaken, so the sequence may wrap.
@@ -60,7 +64,9 @@ const JOINER: u64 = 1 << 9;
 const IN_WAIT: u64 = 1 << 10;
 const TIMED_OUT: u64 = 1 << 11;
 
-const WAIT_BITS: u64 = WOKEN | ACCEPTS_PERMIT | ACCEPTS_CANCEL | IN_WAIT | TIMED_OUT;
+const UNPARKED: u64 = 1 << 12;
+
+const WAIT_BITS: u64 = WOKEN | ACCEPTS_PERMIT | ACCEPTS_CANCEL | IN_WAIT | TIMED_OUT | UNPARKED;
 const SEQUENCE_SHIFT: u32 = 16;
 const SEQUENCE_ONE: u64 = 1 << SEQUENCE_SHIFT;
 
@@ -87,6 +93,15 @@ pub(crate) struct Accepts {
     pub(crate) permit: bool,
     /// Cancellation ends it.
     pub(crate) cancel: bool,
+}
+
+impl Accepts {
+    /// The bits of an open wait.
+    fn bits(self) -> u64 {
+        let permit = if self.permit { ACCEPTS_PERMIT } else { 0 };
+        let cancel = if self.cancel { ACCEPTS_CANCEL } else { 0 };
+        IN_WAIT | permit | cancel
+    }
 }
 
 /// What the party that ended a wait owes.
@@ -154,20 +169,23 @@ impl State {
 
     /// Opens a wait and gives its number. Only the thread itself calls it.
     pub(crate) fn begin_wait(&self, accepts: Accepts) -> Sequence {
-        let mut add = IN_WAIT;
-        if accepts.permit {
-            add |= ACCEPTS_PERMIT;
+        // ORDERING: Relaxed; the CAS below decides.
+        let mut word = self.0.load(Ordering::Relaxed);
+        loop {
+            debug_assert_eq!(word & IN_WAIT, 0, "a wait inside a wait");
+            let next = next_wait(word) | RUNNING | accepts.bits();
+            // ORDERING: Relaxed; the number reaches wakers through a structure that publishes it.
+            match self.0.compare_exchange_weak(word, next, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return Sequence(next >> SEQUENCE_SHIFT),
+                Err(now) => word = now,
+            }
         }
-        if accepts.cancel {
-            add |= ACCEPTS_CANCEL;
-        }
-        // `finish_wait` left all wait bits clear, so an addition sets them and counts the
-        // sequence in one step; the carry out of bit 63 is the wrap.
-        //
-        // ORDERING: Relaxed; the number reaches wakers through a structure that publishes it.
-        let old = self.0.fetch_add(add + SEQUENCE_ONE, Ordering::Relaxed);
-        debug_assert_eq!(old & WAIT_BITS, 0, "a wait inside a wait");
-        Sequence(old.wrapping_add(SEQUENCE_ONE) >> SEQUENCE_SHIFT)
+    }
+
+    /// The number of the thread's next wait. Only the thread itself calls it.
+    pub(crate) fn next_sequence(&self) -> Sequence {
+        // ORDERING: Relaxed; nobody else changes the number.
+        Sequence(next_wait(self.0.load(Ordering::Relaxed)) >> SEQUENCE_SHIFT)
     }
 
     /// Takes a permit without waiting, if one is there.
@@ -191,20 +209,36 @@ impl State {
 
     /// Marks the thread waiting, after it has left its stack (commit after switch).
     pub(crate) fn commit_wait(&self) -> Commit {
+        self.commit(|word| word)
+    }
+
+    /// Opens a wait of which nobody was told, and commits it.
+    pub(crate) fn commit_unannounced(&self, accepts: Accepts) -> Commit {
+        self.commit(|word| next_wait(word) | accepts.bits())
+    }
+
+    /// Commits the wait that is open in what `open` makes of the word.
+    #[inline(always)]
+    fn commit(&self, open: impl Fn(u64) -> u64) -> Commit {
         // ORDERING: Relaxed; the CAS below decides.
         let mut word = self.0.load(Ordering::Relaxed);
         loop {
-            let over = word & IN_WAIT == 0
-                || word & PERMIT != 0 && word & ACCEPTS_PERMIT != 0
-                || word & CANCEL != 0 && word & ACCEPTS_CANCEL != 0;
-            let next =
-                if over { (word & !LIFE & !IN_WAIT) | READY } else { (word & !LIFE) | WAITING };
+            let wait = open(word) & !LIFE;
+            let next = if wait & IN_WAIT == 0 {
+                wait | READY
+            } else if wait & PERMIT != 0 && wait & ACCEPTS_PERMIT != 0 {
+                (wait & !(IN_WAIT | PERMIT)) | READY | UNPARKED
+            } else if wait & CANCEL != 0 && wait & ACCEPTS_CANCEL != 0 {
+                (wait & !IN_WAIT) | READY
+            } else {
+                wait | WAITING
+            };
             // ORDERING: Release publishes the saved stack and the fiber link to whoever schedules
             // the thread next; Acquire sees what an early wake published. Pairs with `wake`,
             // `unpark`, `cancel`, `time_out`.
             match self.0.compare_exchange_weak(word, next, Ordering::AcqRel, Ordering::Relaxed) {
-                Ok(_) if over => return Commit::Ready,
-                Ok(_) => return Commit::Waiting,
+                Ok(_) if next & LIFE == WAITING => return Commit::Waiting,
+                Ok(_) => return Commit::Ready,
                 Err(now) => word = now,
             }
         }
@@ -228,11 +262,11 @@ impl State {
         let mut word = self.0.load(Ordering::Relaxed);
         loop {
             let ends = word & LIFE == WAITING && word & ACCEPTS_PERMIT != 0;
-            let next = if ends { ready(word) | PERMIT } else { word | PERMIT };
+            let next = if ends { ready(word) | UNPARKED } else { word | PERMIT };
             // Written even when the permit is there already: the caller's writes must reach the
             // parker all the same.
             //
-            // ORDERING: Release pairs with the Acquire of `try_take_permit` and `finish_wait`;
+            // ORDERING: Release pairs with the Acquire of `try_take_permit`, `commit` and `cause`;
             // Acquire pairs with `commit_wait`, whose stack we are about to hand on.
             match self.0.compare_exchange_weak(word, next, Ordering::AcqRel, Ordering::Relaxed) {
                 Ok(_) if ends => return Duty::Schedule,
@@ -269,30 +303,20 @@ impl State {
         })
     }
 
-    /// Takes the thread out of its wait and says why it ended. Only the thread itself calls it,
-    /// when it is back on its stack.
-    pub(crate) fn finish_wait(&self) -> Cause {
-        // ORDERING: Relaxed; the CAS below decides.
-        let mut word = self.0.load(Ordering::Relaxed);
-        loop {
-            let cause = if word & WOKEN != 0 {
-                Cause::Woken
-            } else if word & ACCEPTS_PERMIT != 0 && word & PERMIT != 0 {
-                Cause::Permit
-            } else if word & TIMED_OUT != 0 {
-                Cause::TimedOut
-            } else {
-                Cause::Cancelled
-            };
-            let mut next = (word & !LIFE & !WAIT_BITS) | RUNNING;
-            if cause == Cause::Permit {
-                next &= !PERMIT;
-            }
-            // ORDERING: Acquire pairs with the Release of whoever ended the wait.
-            match self.0.compare_exchange_weak(word, next, Ordering::Acquire, Ordering::Relaxed) {
-                Ok(_) => return cause,
-                Err(now) => word = now,
-            }
+    /// Why the wait ended from which the thread has just come back. Only the thread itself calls
+    /// it.
+    pub(crate) fn cause(&self) -> Cause {
+        // ORDERING: Acquire pairs with the Release of whoever ended the wait.
+        let word = self.0.load(Ordering::Acquire);
+        debug_assert_eq!(word & IN_WAIT, 0, "a thread came back from a wait that is open");
+        if word & WOKEN != 0 {
+            Cause::Woken
+        } else if word & UNPARKED != 0 {
+            Cause::Permit
+        } else if word & TIMED_OUT != 0 {
+            Cause::TimedOut
+        } else {
+            Cause::Cancelled
         }
     }
 
@@ -387,9 +411,8 @@ impl State {
         // ORDERING: Relaxed; a report is a snapshot.
         match self.0.load(Ordering::Relaxed) & LIFE {
             UNSTARTED => "not started",
-            RUNNING => "running",
+            RUNNING | READY => "running",
             WAITING => "waiting",
-            READY => "ready",
             _ => "finished",
         }
     }
@@ -433,6 +456,12 @@ impl State {
             }
         }
     }
+}
+
+/// A word whose last wait is forgotten and the next one counted, without its bits and its life. The
+/// carry out of bit 63 is the wrap.
+fn next_wait(word: u64) -> u64 {
+    (word & !LIFE & !WAIT_BITS).wrapping_add(SEQUENCE_ONE)
 }
 
 /// `WAITING` becomes `READY`, and the wait is closed.

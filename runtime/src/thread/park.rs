@@ -47,8 +47,7 @@ fn park_until(deadline: Option<Instant>, site: &'static Location<'static>) {
     if current::me().state.try_take_permit() {
         return;
     }
-    let pending = door::begin(true);
-    pending.wait(Reason::new(WaitKind::Park, site), deadline);
+    door::wait_unannounced(true, Reason::new(WaitKind::Park, site), deadline);
 }
 
 /// Waits for `duration`; other threads of the worker run meanwhile.
@@ -78,10 +77,9 @@ pub fn sleep_until(deadline: Instant) {
 
 // SUSPENDS
 fn sleep_to(deadline: Option<Instant>, site: &'static Location<'static>) {
-    door::switch_point();
     loop {
-        let pending = door::begin(false);
-        let cause = pending.wait(Reason::new(WaitKind::Sleep, site), deadline);
+        door::switch_point();
+        let cause = door::wait_unannounced(false, Reason::new(WaitKind::Sleep, site), deadline);
         if cause == Cause::TimedOut {
             return;
         }

@@ -120,7 +120,7 @@ impl World {
             if self.owner.commit_wait() == Commit::Waiting {
                 self.scheduled.wait();
             }
-            assert_eq!(self.owner.finish_wait(), Cause::Woken);
+            assert_eq!(self.owner.cause(), Cause::Woken);
         } else {
             assert!(!self.owner.abandon_wait());
         }

@@ -66,7 +66,7 @@ impl World {
                 if state.commit_wait() == Commit::Waiting {
                     self.scheduled.wait();
                 }
-                assert_eq!(state.finish_wait(), Cause::Woken);
+                assert_eq!(state.cause(), Cause::Woken);
                 assert!(self.scope.is_empty());
             } else {
                 assert!(!state.abandon_wait());

@@ -55,9 +55,13 @@ impl Waiter {
 
     /// Commits the wait and, if it holds, stays away until scheduled. True: it did.
     fn commit(&self) -> bool {
+        self.stay_away(State::commit_wait)
+    }
+
+    fn stay_away(&self, commit: impl Fn(&State) -> Commit) -> bool {
         // SAFETY: loom checks that nobody else has it.
         self.stack.with_mut(|stack| unsafe { *stack += 1 });
-        let waits = self.state.commit_wait() == Commit::Waiting;
+        let waits = commit(&self.state) == Commit::Waiting;
         if waits {
             self.scheduled.wait();
         }
@@ -90,7 +94,7 @@ fn unpark_reaches_a_parker_before_during_or_after_its_commit() {
         if !waiter.state.try_take_permit() {
             let _ = waiter.state.begin_wait(PERMIT);
             waited = waiter.commit();
-            assert_eq!(waiter.state.finish_wait(), Cause::Permit);
+            assert_eq!(waiter.state.cause(), Cause::Permit);
         }
         assert!(waiter.is_told());
         assert_eq!(unparker.join().unwrap(), waited, "scheduled if and only if it waits");
@@ -109,7 +113,7 @@ fn two_unparks_schedule_one_parker_once() {
         };
         let (one, other) = (thread::spawn(unpark.clone()), thread::spawn(unpark));
         let waited = waiter.commit();
-        assert_eq!(waiter.state.finish_wait(), Cause::Permit);
+        assert_eq!(waiter.state.cause(), Cause::Permit);
         let scheduled = usize::from(one.join().unwrap()) + usize::from(other.join().unwrap());
         assert_eq!(scheduled, usize::from(waited));
     });
@@ -131,7 +135,7 @@ fn wake_timer_cancel_and_commit_schedule_once_and_tell_the_truth() {
         let timer = ender(State::time_out);
         let cancel = ender(|state, _| state.cancel());
         let waited = waiter.commit();
-        let cause = waiter.state.finish_wait();
+        let cause = waiter.state.cause();
         let (wake, wake_scheduled) = wake.join().unwrap();
         let (timer, timer_scheduled) = timer.join().unwrap();
         let (_, cancel_scheduled) = cancel.join().unwrap();
@@ -149,6 +153,68 @@ fn wake_timer_cancel_and_commit_schedule_once_and_tell_the_truth() {
     });
 }
 
+/// As `park`, with a timer and a canceller: nobody is told the number before the commit, but the
+/// timer, which is at home and fires after it.
+#[test]
+fn unannounced_wait_is_ended_once_and_keeps_what_it_did_not_take() {
+    check_within(2, || {
+        let waiter = Waiter::new();
+        let accepts = Accepts { permit: true, cancel: true };
+        let ender = |end: fn(&State) -> Duty| {
+            let waiter = waiter.clone();
+            thread::spawn(move || waiter.carry_out(end(&waiter.state)))
+        };
+        let unpark = ender(State::unpark);
+        let cancel = ender(State::cancel);
+        let sequence = waiter.state.next_sequence();
+        let waited = waiter.stay_away(|state| {
+            let commit = state.commit_unannounced(accepts);
+            // Its home fires the timer once the thread has left, and runs it then.
+            match state.time_out(sequence) {
+                Duty::Schedule => Commit::Ready,
+                _ => commit,
+            }
+        });
+        let cause = waiter.state.cause();
+        let scheduled = [unpark.join().unwrap(), cancel.join().unwrap()];
+        assert_eq!(scheduled.iter().filter(|s| **s).count(), usize::from(waited));
+        assert_ne!(cause, Cause::Woken);
+        assert_eq!(
+            waiter.state.try_take_permit(),
+            cause != Cause::Permit,
+            "a permit ends one wait"
+        );
+        assert!(waiter.state.is_cancelled());
+    });
+}
+
+/// Permits and stale bits: what a wait leaves behind means nothing to the next one.
+#[test]
+fn bits_of_an_ended_wait_do_not_end_the_next() {
+    check(|| {
+        let waiter = Waiter::new();
+        let unparker = thread::spawn({
+            let waiter = waiter.clone();
+            move || {
+                waiter.tell();
+                waiter.carry_out(waiter.state.unpark())
+            }
+        });
+        waiter.stay_away(|state| state.commit_unannounced(PERMIT));
+        assert_eq!(waiter.state.cause(), Cause::Permit);
+        assert!(waiter.is_told());
+        unparker.join().unwrap();
+        let sequence = waiter.state.next_sequence();
+        assert_eq!(waiter.state.commit_unannounced(PERMIT), Commit::Waiting);
+        assert_eq!(waiter.state.time_out(sequence), Duty::Schedule);
+        assert_eq!(waiter.state.cause(), Cause::TimedOut);
+        let sequence = waiter.state.begin_wait(PERMIT);
+        assert_eq!(waiter.state.commit_wait(), Commit::Waiting);
+        assert_eq!(waiter.state.wake(sequence), Duty::Schedule);
+        assert_eq!(waiter.state.cause(), Cause::Woken);
+    });
+}
+
 #[test]
 fn wake_publishes_what_it_is_about() {
     check(|| {
@@ -162,7 +228,7 @@ fn wake_publishes_what_it_is_about() {
             }
         });
         waiter.commit();
-        assert_eq!(waiter.state.finish_wait(), Cause::Woken);
+        assert_eq!(waiter.state.cause(), Cause::Woken);
         assert!(waiter.is_told());
         waker.join().unwrap();
     });
@@ -184,7 +250,7 @@ fn wake_of_an_earlier_wait_ends_no_later_one() {
         let duty = waker.join().unwrap();
         assert_eq!(duty, if was_woken { Duty::Noted } else { Duty::Nothing });
         assert_eq!(waiter.state.wake(second), Duty::Schedule);
-        assert_eq!(waiter.state.finish_wait(), Cause::Woken);
+        assert_eq!(waiter.state.cause(), Cause::Woken);
     });
 }
 
@@ -202,7 +268,7 @@ fn permit_is_kept_through_a_wait_that_does_not_accept_it() {
             move || waiter.carry_out(waiter.state.wake(sequence))
         });
         let waited = waiter.commit();
-        assert_eq!(waiter.state.finish_wait(), Cause::Woken);
+        assert_eq!(waiter.state.cause(), Cause::Woken);
         assert_eq!(waker.join().unwrap(), waited);
         assert_eq!(unparker.join().unwrap(), Duty::Noted);
         assert!(waiter.state.try_take_permit());
@@ -287,7 +353,7 @@ fn join_takes_the_result_once_and_is_woken_once() {
             registered = joined.register(NOTHING);
             if registered {
                 joined.waiter.commit();
-                assert_eq!(joined.waiter.state.finish_wait(), Cause::Woken);
+                assert_eq!(joined.waiter.state.cause(), Cause::Woken);
             } else {
                 assert!(!joined.waiter.state.abandon_wait());
             }
@@ -327,7 +393,7 @@ fn joiner_that_is_cancelled_leaves_a_late_wake_behind() {
         });
         if joined.register(CANCEL) {
             joined.waiter.commit();
-            let _ = joined.waiter.state.finish_wait();
+            let _ = joined.waiter.state.cause();
         } else {
             joined.waiter.state.abandon_wait();
         }
