@@ -25,7 +25,7 @@ use crate::primitives::{AtomicU64, Ordering};
 ///
 /// | bits | name | meaning |
 /// |---|---|---|
-/// | 0..3 | life | `UNSTARTED`, `RUNNING`, `WAITING`, `READY` (it waited, and now can run or runs), `FINISHED` |
+/// | 0..3 | life | `UNSTARTED`, `RUNNING`, `WAITING`, `READY` (can run, or runs), `FINISHED` |
 /// | 3 | `PERMIT` | an `unpark` came; ends only waits that accept it |
 /// | 4 | `WOKEN` | the current wait was ended by a wake with its number |
 /// | 5 | `CANCEL` | somebody wants this thread to end; never cleared |
