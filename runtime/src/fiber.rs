@@ -173,7 +173,7 @@ impl Fiber {
     /// S1: as for [`Fiber::suspend`].
     /// S2: as for [`Fiber::resume`] of `next`, save that the caller is on this fiber.
     #[inline(always)]
-    pub(crate) unsafe fn switch_to(&self, next: &Fiber) {
+    pub(crate) unsafe fn switch_to(&self, next: &Fiber) -> Resume {
         // SAFETY: S1 and S2 are ours of the same number.
         let mut how = unsafe { self.context.switch_to(&next.context) };
         while how == Resume::Describe {
@@ -181,6 +181,7 @@ impl Fiber {
             // SAFETY: S1 of ours.
             how = unsafe { self.context.suspend(Suspended::Described) };
         }
+        how
     }
 
     /// Lets the suspended fiber write its own return addresses into `trace`. It runs for some

@@ -45,6 +45,7 @@ const UNSAFE_FILES: &[&str] = &[
     "runtime/src/sched/short_turn.rs",
     "runtime/src/sched/shutdown.rs",
     "runtime/src/sched/slot.rs",
+    "runtime/src/sched/sources.rs",
     "runtime/src/sched/slot/models.rs",
     "runtime/src/sched/spawn.rs",
     "runtime/src/sched/start.rs",

@@ -108,6 +108,7 @@ pub(crate) fn worker(core: Core) -> Box<dyn AnyWorker> {
             Box::new(Worker { core, choices })
         }
         _ => {
+            core.switches_directly.set(Production::SWITCHES_DIRECTLY);
             let choices = Production::new(core.index);
             Box::new(Worker { core, choices })
         }

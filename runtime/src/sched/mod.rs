@@ -29,6 +29,7 @@ pub(crate) mod shared;
 pub(crate) mod short_turn;
 pub(crate) mod shutdown;
 pub(crate) mod slot;
+pub(crate) mod sources;
 pub(crate) mod spawn;
 pub(crate) mod start;
 pub(crate) mod turn;

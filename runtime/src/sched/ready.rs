@@ -38,6 +38,17 @@ pub(crate) struct Started {
     pub(crate) fiber: NonNull<Fiber>,
 }
 
+impl Started {
+    /// A thread that is known to have started.
+    #[inline]
+    pub(crate) fn of(thread: NonNull<Header>) -> Started {
+        // SAFETY: the caller owns the duty to run it, so it lives.
+        let fiber = unsafe { thread.as_ref() }.fiber.get();
+        let fiber = NonNull::new(fiber.cast_mut()).expect("a started thread has a fiber");
+        Started { thread, fiber }
+    }
+}
+
 /// How far ahead headers and fibers are loaded, and then the stacks that the fibers name.
 const FIBER_AHEAD: usize = 10;
 const STACK_AHEAD: usize = 5;

@@ -13,18 +13,19 @@
 //! over, strict order is kept for as many turns as give each ready thread its own.
 //!
 //! A fiber that has finished its thread takes the next one itself: if that has not started, it
-//! runs on the same hot stack and nothing is switched. The worker's own stack is entered only to
-//! resume another fiber, and no user code runs on it.
+//! runs on the same hot stack and nothing is switched. Where a thread can go straight to the next
+//! one it does (`short_turn`). The worker's own stack is entered for all else, and no user code runs
+//! on it.
 
 use std::ptr::{self, NonNull};
 
 use crate::clock;
 use crate::fiber::{Fiber, Resume, Suspended};
 use crate::sched::choices::{Choices, Source};
-use crate::sched::job::{self, Job};
-use crate::sched::slot::Claim;
+use crate::sched::job::Job;
+use crate::sched::life;
+use crate::sched::ready::Started;
 use crate::sched::worker::{AnyWorker, Core, Next, Worker};
-use crate::sched::{arm, life};
 use crate::task::{Commit, Duty, Header, HeaderRef, Sequence, current};
 
 /// Every how many turns a worker looks at the injector, its messages and the runtime's phase. A
@@ -34,7 +35,7 @@ const LOOK_ROUND_TURNS: u64 = 61;
 const TIMER_LOOK_NS: u64 = 50_000;
 /// Every how many heirs of a slice the clock is asked: a reading costs 22 ns, a thread that does
 /// nothing 50.
-const HEIRS_PER_LOOK: u32 = 8;
+pub(super) const HEIRS_PER_LOOK: u32 = 8;
 
 impl<C: Choices> AnyWorker for Worker<C> {
     fn core(&self) -> &Core {
@@ -73,48 +74,12 @@ impl<C: Choices> Worker<C> {
         let core = &self.core;
         if core.slice_is_left.get() && !core.order_is_strict() && self.choices.passes_slice_on(core)
         {
-            let heir = self.pass_slice_on();
+            let heir = core.pass_slice_on();
             if heir.is_some() {
                 return heir;
             }
         }
         self.next_turn()
-    }
-
-    /// The thread that goes on with a slice that its thread has left.
-    #[inline]
-    fn pass_slice_on(&self) -> Option<Next> {
-        let core = &self.core;
-        let heirs = core.heirs.get() + 1;
-        core.heirs.set(heirs);
-        if heirs.is_multiple_of(HEIRS_PER_LOOK) && core.slice_is_used_up() {
-            self.end_slice();
-            return None;
-        }
-        match core.next_up.take() {
-            Some(joiner) => Some(Next::Started(joiner)),
-            None if core.over_share.get() => None,
-            None => self.take_unstarted(Source::Young),
-        }
-    }
-
-    /// A slice is over that was passed on: everybody who is ready comes first now.
-    #[cold]
-    fn end_slice(&self) {
-        let core = &self.core;
-        core.give_up_next();
-        core.obey_messages();
-        core.judge_share();
-        core.drain_mailbox();
-        // Two of four turns take the ready queue.
-        let turns = 4 + 2 * core.ready.len();
-        core.strict_until.set(core.turns.get() + turns as u64);
-        if let Some(job) = core.steal_injected() {
-            // The oldest job from outside has waited for a slice; it goes before the young end.
-            if let Some(thread) = core.accept(job) {
-                core.ready.push(thread);
-            }
-        }
     }
 
     /// Takes the next turn's thread.
@@ -140,13 +105,13 @@ impl<C: Choices> Worker<C> {
         let source = self.choices.source(turn);
         if source != Source::Ready
             && !self.leaves_to_others()
-            && let Some(next) = self.take_unstarted(source)
+            && let Some(next) = core.take_unstarted(source)
         {
             return Some(next);
         }
         self.take_ready()
-            .or_else(|| self.take_unstarted(Source::Young))
-            .or_else(|| self.take_injected())
+            .or_else(|| core.take_unstarted(Source::Young))
+            .or_else(|| core.take_injected())
     }
 
     /// A ready thread: the oldest, unless the choices say otherwise.
@@ -165,43 +130,13 @@ impl<C: Choices> Worker<C> {
         core.over_share.get() && core.leaves_turn_to_others()
     }
 
-    #[inline]
-    fn take_unstarted(&self, source: Source) -> Option<Next> {
-        let core = &self.core;
-        loop {
-            // Asked first, for a pop costs a full fence even where there is nothing to pop.
-            if core.deque.is_empty() {
-                core.left_turns.set(0);
-                return None;
-            }
-            let job = match source {
-                Source::Old => core.steal_from_self(),
-                _ => core.deque.pop(),
-            };
-            // A thief was faster; the next look finds that out.
-            let Some(job) = job else { continue };
-            if let Some(thread) = core.accept(job) {
-                return Some(Next::Fresh(thread));
-            }
-        }
-    }
-
-    fn take_injected(&self) -> Option<Next> {
-        loop {
-            let job = self.core.steal_injected()?;
-            if let Some(thread) = self.core.accept(job) {
-                return Some(Next::Fresh(thread));
-            }
-        }
-    }
-
     /// What a busy worker looks at only now and then.
     #[cold]
     fn look_round(&self) -> Option<Next> {
         let core = &self.core;
         core.obey_messages();
         core.judge_share();
-        self.take_injected()
+        core.take_injected()
     }
 
     /// Resumes a thread on its own fiber.
@@ -308,20 +243,37 @@ fn fiber_main<C: Choices>(fiber: &Fiber) {
         // fibers with this entry.
         let worker = unsafe { &*worker };
         let core = &worker.core;
+        core.arrive();
         let mut fresh = core.fresh.take();
         while let Some(thread) = fresh {
             life::run(core, thread);
             core.slice_is_left.set(true);
             fresh = worker.next_on_same_fiber(fiber);
         }
-        // SAFETY: S1: we run on the fiber.
-        if unsafe { fiber.suspend(Suspended::Resting) } == Resume::Return {
+        if worker.rest_on(fiber) == Resume::Return {
             return;
         }
     }
 }
 
 impl<C: Choices> Worker<C> {
+    /// Leaves a fiber that carries no thread: straight for the started thread that is next, if it
+    /// is known, else for the loop.
+    // SUSPENDS
+    #[inline]
+    fn rest_on(&self, fiber: &Fiber) -> Resume {
+        let core = &self.core;
+        if C::SWITCHES_DIRECTLY
+            && let Some(Next::Started(thread)) = core.handoff.get()
+            && core.rest(NonNull::from(fiber), C::FIBERS_GO_ON).is_none()
+        {
+            core.handoff.set(None);
+            return core.go_to(Started::of(thread));
+        }
+        // SAFETY: S1: we run on the fiber.
+        unsafe { fiber.suspend(Suspended::Resting) }
+    }
+
     /// The next turn, taken by a fiber that has finished its thread. What it cannot run itself it
     /// leaves to the loop.
     #[inline]
@@ -358,77 +310,36 @@ impl Core {
         self.turns.get() < self.strict_until.get()
     }
 
-    /// Moves what others sent into the ready queue.
+    /// The thread that goes on with a slice that its thread has left.
     #[inline]
-    pub(crate) fn drain_mailbox(&self) {
-        let mailbox = self.mailbox();
-        if !mailbox.is_empty() {
-            let chain = mailbox.drain();
-            if let Some(run) = &self.seeded
-                && !chain.is_null()
-            {
-                run.note_mail();
-            }
-            self.drain_into_ready(chain);
+    pub(super) fn pass_slice_on(&self) -> Option<Next> {
+        let heirs = self.heirs.get() + 1;
+        self.heirs.set(heirs);
+        if heirs.is_multiple_of(HEIRS_PER_LOOK) && self.slice_is_used_up() {
+            self.end_slice();
+            return None;
+        }
+        match self.next_up.take() {
+            Some(joiner) => Some(Next::Started(joiner)),
+            None if self.over_share.get() => None,
+            None => self.take_unstarted(Source::Young),
         }
     }
 
-    /// Moves a chain, oldest first, into the ready queue.
-    pub(crate) fn drain_into_ready(&self, mut chain: *mut Header) {
-        while let Some(thread) = NonNull::new(chain) {
-            // SAFETY: whoever pushed it keeps it alive until it has run.
-            let header = unsafe { thread.as_ref() };
-            // ORDERING: Relaxed; the drain has synchronised.
-            chain = header.next.load(std::sync::atomic::Ordering::Relaxed);
-            self.ready.push(thread);
-        }
-    }
-
-    /// The deque's old end, by the owner.
-    pub(crate) fn steal_from_self(&self) -> Option<Job> {
-        self.remote().stealer.steal().success().or_else(|| self.deque.pop())
-    }
-
-    /// A job from outside, and some more into the own deque.
-    pub(crate) fn steal_injected(&self) -> Option<Job> {
-        let injector = &self.shared.injector;
-        loop {
-            if injector.is_empty() {
-                return None;
-            }
-            match injector.steal_batch_with_limit_and_pop(&self.deque, 16) {
-                crossbeam_deque::Steal::Success(job) => {
-                    if !self.deque.is_empty() {
-                        // The rest of the batch lies here now, and on the way nobody could see it.
-                        self.offered();
-                    }
-                    return Some(job);
-                }
-                crossbeam_deque::Steal::Empty => return None,
-                crossbeam_deque::Steal::Retry => std::hint::spin_loop(),
-            }
-        }
-    }
-
-    /// Makes a job into a thread that can start; `None` for a tombstone.
-    #[inline]
-    pub(crate) fn accept(&self, job: Job) -> Option<NonNull<Header>> {
-        match job.kind() {
-            job::Kind::Thread(thread) => Some(thread),
-            job::Kind::Arm(slot) => {
-                let thread = arm::thread_for(slot, self.shared.class);
-                slot.thief.set(thread.as_ptr());
-                match slot.claim_by_thief() {
-                    Claim::Won => {
-                        crate::sched::worker::Counters::add(&self.remote().counters.spawned, 1);
-                        Some(thread)
-                    }
-                    Claim::Lost => {
-                        arm::discard(thread);
-                        self.slots.give(slot);
-                        None
-                    }
-                }
+    /// A slice is over that was passed on: everybody who is ready comes first now.
+    #[cold]
+    fn end_slice(&self) {
+        self.give_up_next();
+        self.obey_messages();
+        self.judge_share();
+        self.drain_mailbox();
+        // Two of four turns take the ready queue.
+        let turns = 4 + 2 * self.ready.len();
+        self.strict_until.set(self.turns.get() + turns as u64);
+        if let Some(job) = self.steal_injected() {
+            // The oldest job from outside has waited for a slice; it goes before the young end.
+            if let Some(thread) = self.accept(job) {
+                self.ready.push(thread);
             }
         }
     }

@@ -118,9 +118,10 @@ pub(crate) struct Core {
     pub(crate) turns: Cell<u64>,
     /// The turn up to which each keeps its order before a slice may be passed on again; see `turn`.
     pub(crate) strict_until: Cell<u64>,
-    /// The turn up to which turns may be short, and the thread that one of these has left in order
-    /// to wait, until the next one marks it; see `short_turn`.
+    /// The turn up to which turns may be short, whether threads switch to each other at all, and
+    /// the thread that has left in order to wait, until the next one marks it; see `short_turn`.
     pub(super) short_until: Cell<u64>,
+    pub(crate) switches_directly: Cell<bool>,
     pub(super) leaving: Cell<*const Header>,
     /// The turn that looks at the timers again, how many lie between two such looks at present, and
     /// the time of the last.
@@ -204,6 +205,7 @@ impl Core {
             turns: Cell::new(0),
             strict_until: Cell::new(0),
             short_until: Cell::new(0),
+            switches_directly: Cell::new(false),
             leaving: Cell::new(ptr::null()),
             timers_at: Cell::new(0),
             timer_turns: Cell::new(1),
