@@ -11,7 +11,7 @@ const USAGE: &str = "\
 usage: cargo bench -p sylvan-bench -- [SUITE...] [--quick] [--rounds=N] [--workers=N,N...]
                                       [--plain] [--open-coroutine] [--out=FOLDER]
        cargo bench -p sylvan-bench -- list
-       cargo bench -p sylvan-bench -- summary FILE [--into=FILE]
+       cargo bench -p sylvan-bench -- summary FILE [--peers] [--into=FILE]
        cargo bench -p sylvan-bench -- chart FILE
        cargo bench -p sylvan-bench -- compare BEFORE AFTER [--at-most=RATIO]
        cargo bench -p sylvan-bench -- callgrind WHAT N
@@ -24,7 +24,8 @@ usage: cargo bench -p sylvan-bench -- [SUITE...] [--quick] [--rounds=N] [--worke
   --open-coroutine
              builds the program that has this peer, which takes some minutes once
   --out      where figures.json and chart.svg go; sylvan-bench in Cargo's target folder
-  summary    prints the limits and what was reached as Markdown, or writes it into FILE
+  summary    prints the limits and what was reached as Markdown, or with --peers how much more the
+             peers take, or writes it into FILE
   chart      prints the SVG chart of the figures in FILE
   compare    prints how sylvan's figures changed, and fails if one grew beyond RATIO
   callgrind  one loop of sylvan's alone, for valgrind: yield, yield-deep, spawn, spawn-all, park,

@@ -1,4 +1,5 @@
-//! The limits and what was reached, as a Markdown table for the README.
+//! A run in short, as a Markdown table: its limits and what was reached, or, for the README, how
+//! much more each peer takes.
 //!
 //! Written between two marks in a file, so that figures in a text are never typed by hand.
 #![forbid(unsafe_code)]
@@ -12,7 +13,11 @@ const END: &str = "<!-- sylvan-bench: end -->";
 
 /// Prints the summary of `file`, or puts it into the file that `rest` names.
 pub(crate) fn command(file: &str, rest: &[&str]) -> Result<(), String> {
-    let text = text(&read(file)?);
+    let run = read(file)?;
+    let (text, rest) = match rest {
+        ["--peers", rest @ ..] => (peers(&run), rest),
+        _ => (text(&run), rest),
+    };
     match rest {
         [] => print!("{text}"),
         [word] => {
@@ -21,7 +26,7 @@ pub(crate) fn command(file: &str, rest: &[&str]) -> Result<(), String> {
             let new = put(&old, &text).ok_or(format!("{into} has no line '{BEGIN}'"))?;
             std::fs::write(into, new).map_err(|error| format!("{into}: {error}"))?;
         }
-        _ => return Err("`summary` takes a file and at most one option".to_owned()),
+        _ => return Err("`summary` takes FILE, --peers and --into=FILE, in this order".to_owned()),
     }
     Ok(())
 }
@@ -46,15 +51,44 @@ pub(crate) fn text(run: &Run) -> String {
             all += 1;
         }
     }
+    text + &format!("\n{met} of {all} limits met. {}\n", source(run))
+}
+
+/// Whose columns the README has.
+const COLUMNS: [&str; 5] = ["tokio", "may", "smol", "rayon", "std"];
+
+/// A line for each row with a limit that some of these peers have played, too.
+fn peers(run: &Run) -> String {
+    let mut text = format!("| | {} | {} |\n", run.base, COLUMNS.join(" | "));
+    text += &format!("|---{}|\n", "|---:".repeat(COLUMNS.len() + 1));
+    for table in &run.rows {
+        let own = table.line(&run.base).and_then(|line| line.figure);
+        let Some(own) = own.filter(|own| own.median > 0.0 && !table.limits.is_empty()) else {
+            continue;
+        };
+        let times = |peer| Some(1.0 / table.line(peer)?.ratio?.median);
+        let cells = COLUMNS.map(times);
+        if cells.iter().any(Option::is_some) {
+            let cell = |times: Option<f64>| times.map_or("–".to_owned(), |x| number(x) + " ×");
+            let cells = cells.map(cell).join(" | ");
+            let (name, unit) = (table.name(), &table.unit);
+            text += &format!("| {name} | {} {unit} | {cells} |\n", number(own.median));
+        }
+    }
+    text + &format!("\n{}\n", source(run))
+}
+
+/// Which run it was.
+fn source(run: &Run) -> String {
     let versions: Vec<String> =
         run.versions.iter().map(|(name, v)| format!("{name} {v}")).collect();
     let machine: Vec<&str> = run.machine.values().map(String::as_str).collect();
-    let sizes = if run.quick { " Quick sizes." } else { "" };
-    text + &format!(
-        "\n{met} of {all} limits met. `{}`, {}, {} rounds.{sizes} {}; {}.\n",
+    format!(
+        "`{}`, {}, {} rounds.{} {}; {}.",
         run.command.trim_end_matches([' ', '-']),
         run.date,
         run.rounds,
+        if run.quick { " Quick sizes." } else { "" },
         machine.join(", "),
         versions.join(", "),
     )
