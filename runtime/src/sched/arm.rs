@@ -56,7 +56,6 @@ where
         slot.job.set(std::ptr::from_ref(self).cast());
         slot.run.set(end_frame::<B, RB>);
         slot.owner.set(owner);
-        slot.offer();
     }
 
     /// Takes the closure out.
@@ -205,8 +204,7 @@ fn take_back(core: &Core, slot: &'static Slot) -> bool {
     if popped != Some(Job::arm(slot)) {
         return claim_back(core, slot, popped);
     }
-    slot.take_back();
-    core.slots.give(slot);
+    core.slots.give_open(slot);
     true
 }
 
