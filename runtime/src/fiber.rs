@@ -253,6 +253,13 @@ impl Fiber {
         if sp > self.base.get() { 0 } else { sp.saturating_sub(self.limit.get()) }
     }
 
+    /// Whether [`Fiber::remaining`] is `bytes` at least, by two comparisons. For `bytes` above 0.
+    #[inline]
+    pub(crate) fn has_room(&self, bytes: usize) -> bool {
+        let sp = os::stack_pointer();
+        sp <= self.base.get() && sp >= self.limit.get() + bytes
+    }
+
     /// The class of the stack that the fiber was made on.
     pub(crate) fn class(&self) -> Class {
         // SAFETY: the stack is taken out only when the fiber ends.

@@ -230,6 +230,37 @@ fn scopes_in_arms_and_joins_in_scopes_nest() {
 }
 
 #[test]
+fn joins_of_arms_that_do_nothing_let_the_neighbour_run() {
+    everywhere(|_| {
+        let ran = Arc::new(AtomicBool::new(false));
+        let inner = ran.clone();
+        let neighbour = thread::spawn(move || inner.store(true, SeqCst));
+        while !ran.load(SeqCst) {
+            join(|| (), || ());
+        }
+        neighbour.join().unwrap();
+    });
+}
+
+#[test]
+fn joins_of_arms_that_do_nothing_deliver_a_cancellation() {
+    everywhere(|_| {
+        let started = Arc::new(AtomicBool::new(false));
+        let inner = started.clone();
+        let handle: thread::JoinHandle<()> = thread::spawn(move || {
+            inner.store(true, SeqCst);
+            loop {
+                join(|| (), || ());
+            }
+        });
+        until(|| started.load(SeqCst));
+        handle.cancel().unwrap();
+        let payload = handle.join().err().expect("a cancelled thread gives no value");
+        assert!(payload.is::<thread::Cancelled>());
+    });
+}
+
+#[test]
 fn permit_given_during_a_join_is_kept() {
     everywhere(|_| {
         let me = thread::current();

@@ -12,8 +12,9 @@
 //! thread. What does not fit on the caller's stack continues on another one, so recursion through
 //! `join` ends with the memory, not with the stack.
 
+use std::any::Any;
 use std::cell::UnsafeCell;
-use std::mem::ManuallyDrop;
+use std::mem::{ManuallyDrop, MaybeUninit};
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::ptr::NonNull;
 
@@ -30,10 +31,11 @@ use crate::task::header::Birth;
 use crate::task::packet::{self, Cancelled, Outcome, VTable};
 use crate::task::{Header, HeaderRef, Kind, Reason, State, WaitKind, current};
 
-/// `b` in the frame of `join`: the closure before, the outcome after.
+/// `b` in the frame of `join`: the closure before, the outcome after. Neither is dropped with the
+/// frame: whoever claims the slot takes the closure out, and who finds it done the outcome.
 struct Frame<B, RB> {
     closure: UnsafeCell<ManuallyDrop<B>>,
-    outcome: UnsafeCell<Option<Outcome<RB>>>,
+    outcome: UnsafeCell<MaybeUninit<Outcome<RB>>>,
 }
 
 impl<B, RB> Frame<B, RB>
@@ -41,16 +43,19 @@ where
     B: FnOnce() -> RB,
 {
     fn new(b: B) -> Frame<B, RB> {
-        Frame { closure: UnsafeCell::new(ManuallyDrop::new(b)), outcome: UnsafeCell::new(None) }
+        Frame {
+            closure: UnsafeCell::new(ManuallyDrop::new(b)),
+            outcome: UnsafeCell::new(MaybeUninit::uninit()),
+        }
     }
 
-    /// Offers the closure by `slot`, in the name of `owner`.
+    /// Says in `slot` what is offered, in the name of `owner`. The caller puts the entry where
+    /// thieves find it.
     #[inline]
-    fn offer(&self, slot: &'static Slot, owner: *const Header) {
+    fn describe_in(&self, slot: &'static Slot, owner: *const Header) {
         slot.job.set(std::ptr::from_ref(self).cast());
         slot.run.set(end_frame::<B, RB>);
         slot.owner.set(owner);
-        slot.offer();
     }
 
     /// Takes the closure out.
@@ -68,39 +73,19 @@ where
     /// What the thief left.
     ///
     /// # Safety
-    /// S1: the slot is done.
+    /// S1: the slot is done, and the caller takes the outcome once.
     unsafe fn take_outcome(&self) -> Outcome<RB> {
         // SAFETY: the thief has finished, and its last change of the slot published the outcome.
-        let outcome = unsafe { &mut *self.outcome.get() };
-        outcome.take().expect("the thief left an outcome")
+        let outcome = unsafe { &*self.outcome.get() };
+        // SAFETY: every thief leaves one before it finishes (`end_frame`), and it was not taken
+        // before (S1).
+        unsafe { outcome.assume_init_read() }
     }
 }
 
-/// Runs `b` after `a`, or drops it if `a` was unwound.
-#[inline]
-fn run_here<RA, RB>(first: Outcome<RA>, b: impl FnOnce() -> RB) -> (RA, RB) {
-    match first {
-        Ok(first) => (first, b()),
-        Err(payload) => {
-            packet::drop_quietly(b);
-            resume_unwind(payload)
-        }
-    }
-}
-
-/// Runs `f` where enough stack is left for it: here, or on another stack of the same fiber.
+/// The stack in use has too little left: goes on on another one of the same fiber.
 // SUSPENDS
-#[inline]
-pub(crate) fn with_room<T>(core: &Core, f: impl FnOnce() -> T) -> T {
-    match inplace::room(core) {
-        inplace::Room::Here => f(),
-        inplace::Room::Elsewhere => on_segment(core, f),
-    }
-}
-
-/// The stack in use has too little left: goes on on another one.
-#[cold]
-fn on_segment<T>(core: &Core, f: impl FnOnce() -> T) -> T {
+pub(crate) fn on_segment<T>(core: &Core, f: impl FnOnce() -> T) -> T {
     match inplace::segment(core) {
         // Nothing borrowed from the worker is held meanwhile: the arms may suspend.
         Ok(mut segment) => fiber::on_stack(core.running_fiber(), segment.stack(), f),
@@ -112,7 +97,6 @@ fn on_segment<T>(core: &Core, f: impl FnOnce() -> T) -> T {
 
 /// Runs both closures, `b` perhaps on another worker of the same runtime.
 // SUSPENDS
-#[inline]
 pub(crate) fn on_this_stack<A, B, RA, RB>(
     core: &Core,
     a: A,
@@ -126,55 +110,118 @@ where
 {
     let frame = Frame::new(b);
     let slot = core.slots.take();
-    frame.offer(slot, current::green());
+    frame.describe_in(slot, current::green());
     core.offer(Job::arm(slot));
+    let give = |slot| core.slots.give(slot);
 
-    let first = catch_unwind(AssertUnwindSafe(a));
-
-    // `a` may have waited, but a green thread comes back to the worker that it left.
-    let mine = take_back(core, slot);
-    settle(mine, &frame, slot, first, site, |slot| core.slots.give(slot))
+    // `a` may wait, but a green thread comes back to the worker that it left. An unwinding `a` goes
+    // its own way from here, for the other to carry neither a tag nor a payload along.
+    let first = match catch_unwind(AssertUnwindSafe(a)) {
+        Ok(first) => first,
+        Err(payload) => {
+            let mine = take_back_out_of_line(core, slot);
+            unwind(payload, mine, &frame, slot, site, give)
+        }
+    };
+    if take_back(core, slot) {
+        // SAFETY: S1: the claim is ours.
+        let b = unsafe { frame.take_closure() };
+        return (first, b());
+    }
+    with_value_of_thief(first, &frame, slot, site, give)
 }
 
-/// Ends a `join` whose `a` has ended: runs `b` if it is `mine`, else waits for its thief and gives
-/// the slot up.
+/// Ends a `join` whose `a` has returned, and whose `b` a thief has.
 // SUSPENDS
-#[inline]
-fn settle<B, RA, RB>(
-    mine: bool,
+#[cold]
+#[inline(never)]
+fn with_value_of_thief<B, RA, RB>(
+    first: RA,
     frame: &Frame<B, RB>,
     slot: &'static Slot,
-    first: Outcome<RA>,
     site: &'static Location<'static>,
     give: impl FnOnce(&'static Slot),
 ) -> (RA, RB)
 where
     B: FnOnce() -> RB,
 {
+    match await_outcome(frame, slot, site, give) {
+        Ok(second) => (first, second),
+        Err(payload) => {
+            packet::drop_quietly(first);
+            resume_unwind(payload)
+        }
+    }
+}
+
+/// Ends a `join` whose `a` was unwound: drops `b` if it is `mine`, else waits for its thief.
+// SUSPENDS
+#[cold]
+#[inline(never)]
+fn unwind<B, RB>(
+    payload: Box<dyn Any + Send>,
+    mine: bool,
+    frame: &Frame<B, RB>,
+    slot: &'static Slot,
+    site: &'static Location<'static>,
+    give: impl FnOnce(&'static Slot),
+) -> !
+where
+    B: FnOnce() -> RB,
+{
     if mine {
         // SAFETY: S1: the claim is ours.
-        return run_here(first, unsafe { frame.take_closure() });
+        packet::drop_quietly(unsafe { frame.take_closure() });
+    } else {
+        packet::drop_quietly(await_outcome(frame, slot, site, give));
     }
+    resume_unwind(payload)
+}
+
+/// Waits for the thief and gives the slot up.
+// SUSPENDS
+fn await_outcome<B, RB>(
+    frame: &Frame<B, RB>,
+    slot: &'static Slot,
+    site: &'static Location<'static>,
+    give: impl FnOnce(&'static Slot),
+) -> Outcome<RB>
+where
+    B: FnOnce() -> RB,
+{
     await_thief(slot, site);
     // Done, so the thief has left it, and the entry was taken out: we alone know it.
     give(slot);
-    // SAFETY: S1: just awaited.
-    both(first, unsafe { frame.take_outcome() })
+    // SAFETY: S1: just awaited, and taken here only.
+    unsafe { frame.take_outcome() }
 }
 
 /// Takes `b` back, if no thief has it. Looks at the deque's young end only: whatever lies above
 /// the own entry was spawned since and is not this call's to dig through.
-#[inline]
+#[inline(always)]
 fn take_back(core: &Core, slot: &'static Slot) -> bool {
-    match core.deque.pop() {
-        Some(job) if job == Job::arm(slot) => {
-            slot.take_back();
-            core.slots.give(slot);
-            return true;
-        }
+    let popped = core.deque.pop();
+    if popped != Some(Job::arm(slot)) {
+        return claim_back(core, slot, popped);
+    }
+    core.slots.give_open(slot);
+    true
+}
+
+/// The same where it is rare.
+#[cold]
+#[inline(never)]
+fn take_back_out_of_line(core: &Core, slot: &'static Slot) -> bool {
+    take_back(core, slot)
+}
+
+/// The own entry did not lie on top; `popped` did.
+#[cold]
+#[inline(never)]
+fn claim_back(core: &Core, slot: &'static Slot, popped: Option<Job>) -> bool {
+    if let Some(other) = popped {
         // What we put back may have been looked for meanwhile: it counts as new work.
-        Some(other) => core.offer(other),
-        None => (),
+        core.offer(other);
     }
     slot.claim_by_owner() == Claim::Won
 }
@@ -231,7 +278,8 @@ where
         catch_unwind(AssertUnwindSafe(closure))
     };
     // SAFETY: nobody else touches the outcome before the slot is finished.
-    unsafe { *frame.outcome.get() = Some(outcome) };
+    let place = unsafe { &mut *frame.outcome.get() };
+    place.write(outcome);
 }
 
 /// The anonymous thread that runs a slot's job. Its packet is the slot's address.
@@ -306,30 +354,25 @@ where
     let me = current::me();
     // Outside a worker there is no cache; a tombstone goes to the cache of whoever finds it.
     let slot: &'static Slot = Box::leak(Box::new(Slot::new()));
-    frame.offer(slot, &*me);
+    frame.describe_in(slot, &*me);
     shared.inject(Job::arm(slot));
+
+    let give = |slot: &'static Slot| {
+        // SAFETY: made above, and known to nobody else any more.
+        drop(unsafe { Box::from_raw(std::ptr::from_ref(slot).cast_mut()) });
+    };
 
     let first = catch_unwind(AssertUnwindSafe(a));
 
     let mine = slot.claim_by_owner() == Claim::Won;
-    settle(mine, &frame, slot, first, site, |slot| {
-        // SAFETY: made above, and known to nobody else any more.
-        drop(unsafe { Box::from_raw(std::ptr::from_ref(slot).cast_mut()) });
-    })
-}
-
-/// Both values, or the first payload.
-fn both<RA, RB>(first: Outcome<RA>, second: Outcome<RB>) -> (RA, RB) {
-    match (first, second) {
-        (Ok(first), Ok(second)) => (first, second),
-        (Err(payload), second) => {
-            packet::drop_quietly(second);
-            resume_unwind(payload)
+    match first {
+        Ok(first) if mine => {
+            // SAFETY: S1: the claim is ours.
+            let b = unsafe { frame.take_closure() };
+            (first, b())
         }
-        (Ok(first), Err(payload)) => {
-            packet::drop_quietly(first);
-            resume_unwind(payload)
-        }
+        Ok(first) => with_value_of_thief(first, &frame, slot, site, give),
+        Err(payload) => unwind(payload, mine, &frame, slot, site, give),
     }
 }
 

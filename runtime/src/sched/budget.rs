@@ -25,6 +25,18 @@ impl Core {
         left < 0 && (self.slice_is_over.get() || self.look_at_slice())
     }
 
+    /// Charges one runtime call, if the budget has one left; else charges nothing, and the caller
+    /// goes the long way by [`Core::charge`].
+    #[inline(always)]
+    pub(crate) fn charge_within_budget(&self) -> bool {
+        let left = self.budget.get();
+        let within = left > 0;
+        if within {
+            self.budget.set(left - 1);
+        }
+        within
+    }
+
     /// Charges a spawn, which never switches. An error: the spawn fails, in a seeded run that wants
     /// it so. One step, for ordinary runtimes to ask nothing more than whether the budget is spent.
     #[inline]

@@ -308,6 +308,15 @@ pub(crate) fn switch_point() {
     deliver_if_cancelled(&current::me());
 }
 
+/// Passes a switch point of `me`, the green thread that runs on `core`, if it only needs to be
+/// charged. False: nothing was done, and the caller goes through [`switch_point`].
+#[inline(always)]
+pub(crate) fn pass_switch_point(core: &Core, me: &Header) -> bool {
+    // ORDERING: Relaxed; as in `enter_family`.
+    let entered = me.scope.get().is_null() || me.linked.load(std::sync::atomic::Ordering::Relaxed);
+    entered && !me.state.is_cancelled() && !core.cancelling.get() && core.charge_within_budget()
+}
+
 // SUSPENDS
 #[cold]
 fn yield_for_fairness() {

@@ -149,12 +149,19 @@ impl Idle {
             .is_ok()
     }
 
-    /// Whether a worker that has pushed work must pick a searcher.
+    /// Whether anybody sleeps. If not, a worker that has pushed work has neither to pick nor may.
     #[inline]
-    pub(crate) fn must_pick(&self) -> bool {
+    pub(crate) fn anybody_sleeps(&self) -> bool {
         // Keeps the push before the look, for the compiler; the barrier of step 6 does it for the
         // processor.
         light_barrier();
+        // ORDERING: Relaxed; as in `is_vacant`.
+        self.word.load(Ordering::Relaxed) & FIELD != 0
+    }
+
+    /// Whether a worker that has pushed work, and then found that somebody sleeps, must pick a
+    /// searcher.
+    pub(crate) fn must_pick(&self) -> bool {
         self.is_vacant()
     }
 

@@ -18,7 +18,7 @@ use crate::sched::life;
 use crate::sched::worker::Core;
 use crate::stack::{Class, Stack};
 use crate::task::family::ScopeData;
-use crate::task::{Reason, WaitKind};
+use crate::task::{Reason, WaitKind, current};
 
 /// Where the next frames can go.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -91,6 +91,50 @@ fn uncommon_policy(forced: u32) -> Policy {
             _ => Policy::Automatic,
         },
     }
+}
+
+/// Where the arms of a `join` go.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Place {
+    /// On the stack in use.
+    Here,
+    /// On another one, for want of room.
+    Elsewhere,
+    /// `b` gets a thread, for nothing shall run in place.
+    Thread,
+}
+
+/// Passes the switch point at the begin of a `join`, and says where the arms go. `None`: no green
+/// thread runs here, so nothing was done.
+///
+/// A `join` costs some 15 ns, which all of this is part of; so what nearly every call finds is one
+/// straight line, and whatever is different goes the long way. That gives the worker back, for
+/// nothing to be kept in a register, and so on the stack of every level, over a call that is rare.
+// SUSPENDS
+#[inline(always)]
+pub(crate) fn place_of_arms<'a>() -> Option<(Place, &'a Core)> {
+    let core = Core::current()?;
+    let fiber = core.running_fiber()?;
+    let me = current::me();
+    // ORDERING: Relaxed; see `set_policy`.
+    let passes = fiber.has_room(core.shared.in_place_bytes)
+        && POLICY.load(Ordering::Relaxed) == Policy::Automatic as u32
+        && door::pass_switch_point(core, &me);
+    Some(if passes { (Place::Here, core) } else { long_way_to_place(core) })
+}
+
+// SUSPENDS
+#[cold]
+#[inline(never)]
+fn long_way_to_place(core: &Core) -> (Place, &Core) {
+    // A green thread comes back to the worker that it left.
+    door::switch_point();
+    let place = match room(core) {
+        Room::Here if policy() == Policy::Never => Place::Thread,
+        Room::Here => Place::Here,
+        Room::Elsewhere => Place::Elsewhere,
+    };
+    (place, core)
 }
 
 /// What `Always` demands. A panic with a backtrace took 23 KiB, and some frames come before it.

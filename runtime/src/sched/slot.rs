@@ -6,14 +6,18 @@
 //! nobody knows it any more.
 //!
 //! ```text
-//!            publish            claim by thief          finish
-//!   FREE ─────────────▶ OFFERED ───────────▶ TAKEN ─────────────────▶ DONE ──▶ FREE (owner)
-//!    ▲                    │                    │ announce wait          ▲
-//!    │ owner pops its own │ claim by owner     ▼                        │ finish + wake
-//!    ├────────────────────┤                  AWAITED ───────────────────┘
-//!    │                    ▼
-//!    └───────────────── TOMBSTONE   (whoever takes the entry out of the deque frees it)
+//!        claim by thief            finish
+//!   OPEN ──────────────▶ TAKEN ─────────────────▶ DONE ──▶ OPEN (owner)
+//!    │                     │ announce wait          ▲
+//!    │ claim by owner      ▼                        │ finish + wake
+//!    │                   AWAITED ───────────────────┘
+//!    ▼
+//!   TOMBSTONE ──▶ OPEN   (whoever takes the entry out of the deque)
 //! ```
+//!
+//! A slot is OPEN while it lies in a cache and while it is offered: nobody can claim what no entry
+//! names. So an offer that its owner takes back by popping the entry, as nearly all are, never
+//! changes the word; what the slot says is published by the deque, together with the entry.
 //!
 //! Who frees: the owner, if it popped its own entry or saw DONE (then the thief had taken the
 //! entry out); whoever takes a tombstone out of a deque otherwise. So an entry in a deque always
@@ -30,12 +34,11 @@ use std::ptr;
 use crate::primitives::{AtomicU64, AtomicUsize, Cell, Ordering};
 use crate::task::{Header, Sequence};
 
-const FREE: usize = 0;
-const OFFERED: usize = 1;
-const TOMBSTONE: usize = 2;
-const TAKEN: usize = 3;
-const AWAITED: usize = 4;
-const DONE: usize = 5;
+const OPEN: usize = 0;
+const TOMBSTONE: usize = 1;
+const TAKEN: usize = 2;
+const AWAITED: usize = 3;
+const DONE: usize = 4;
 
 /// See the file's comment.
 #[repr(align(64))]
@@ -43,10 +46,10 @@ pub(crate) struct Slot {
     word: AtomicUsize,
     /// The number of the owner's wait; published by `AWAITED`.
     sequence: AtomicU64,
-    /// The job in the frame of `join`, and how to end it; published by `OFFERED`.
+    /// The job in the frame of `join`, and how to end it; published with the entry.
     pub(crate) job: Cell<*const ()>,
     pub(crate) run: Cell<RunJob>,
-    /// The header of the thread that called `join`; published by `OFFERED`.
+    /// The header of the thread that called `join`; published with the entry.
     pub(crate) owner: Cell<*const Header>,
     /// The thread that runs the job, a counted reference; published by `TAKEN`. The owner, who is
     /// the last to know the slot, gives it up.
@@ -54,9 +57,10 @@ pub(crate) struct Slot {
     next_free: Cell<*const Slot>,
 }
 
-// SAFETY: `job`, `run` and `owner` are written by the owner while the slot is FREE and read by
-// the one that claimed it; `thief` is written by the one that took the entry out, before its
-// claim, and read by the owner after it lost; the word orders each pair.
+// SAFETY: `job`, `run` and `owner` are written by the owner before it puts the entry into a deque,
+// and read by the one that took the entry out and claimed the slot; the deque orders the two.
+// `thief` is written by the one that took the entry out, before its claim, and read by the owner
+// after it lost; the word orders the two.
 unsafe impl Sync for Slot {}
 
 /// Ends a job: runs its closure, or with `true` drops it and leaves a cancellation as its result.
@@ -86,7 +90,7 @@ impl Slot {
     pub(crate) fn new() -> Slot {
         fn nothing(_: *const (), _: bool) {}
         Slot {
-            word: AtomicUsize::new(FREE),
+            word: AtomicUsize::new(OPEN),
             sequence: AtomicU64::new(0),
             job: Cell::new(ptr::null()),
             run: Cell::new(nothing),
@@ -96,17 +100,11 @@ impl Slot {
         }
     }
 
-    /// Offers what the cells say. Only the owner of a free slot calls it.
-    #[inline]
-    pub(crate) fn offer(&self) {
-        // ORDERING: Release publishes the cells; pairs with the claims.
-        self.word.store(OFFERED, Ordering::Release);
-    }
-
     /// Claims the job for the thread that the cell `thief` names.
     pub(crate) fn claim_by_thief(&self) -> Claim {
-        // ORDERING: Acquire sees the cells; Release publishes `thief`.
-        match self.word.compare_exchange(OFFERED, TAKEN, Ordering::AcqRel, Ordering::Relaxed) {
+        // ORDERING: Release publishes `thief`; pairs with `claim_by_owner`. Acquire is not needed:
+        // the owner's cells came with the entry.
+        match self.word.compare_exchange(OPEN, TAKEN, Ordering::Release, Ordering::Relaxed) {
             Ok(_) => Claim::Won,
             Err(_) => Claim::Lost,
         }
@@ -115,20 +113,25 @@ impl Slot {
     /// Claims the job for the owner, whose entry lies somewhere in a deque and becomes a
     /// tombstone.
     pub(crate) fn claim_by_owner(&self) -> Claim {
-        // ORDERING: Acquire; pairs with `finish`, should the job be done already. Release is not
-        // needed: the owner's cells are its own.
-        match self.word.compare_exchange(OFFERED, TOMBSTONE, Ordering::Acquire, Ordering::Acquire) {
+        // ORDERING: Acquire; pairs with `claim_by_thief`, and with `finish`, should the job be done
+        // already. Release is not needed: the owner's cells are its own.
+        match self.word.compare_exchange(OPEN, TOMBSTONE, Ordering::Acquire, Ordering::Acquire) {
             Ok(_) => Claim::Won,
             Err(_) => Claim::Lost,
         }
     }
 
-    /// The owner has popped its own entry: nobody else knows the slot.
-    #[inline]
-    pub(crate) fn take_back(&self) {
-        // ORDERING: Relaxed; the pop has synchronised.
-        debug_assert_eq!(self.word.load(Ordering::Relaxed), OFFERED);
-        self.word.store(FREE, Ordering::Relaxed);
+    /// Readies a slot that was claimed for its next offer. Only who alone knows it calls this.
+    pub(crate) fn reopen(&self) {
+        // ORDERING: Relaxed; nobody else knows it, and the next entry's way through a deque
+        // publishes this too.
+        self.word.store(OPEN, Ordering::Relaxed);
+    }
+
+    /// Whether nobody has claimed the slot.
+    pub(crate) fn is_open(&self) -> bool {
+        // ORDERING: Relaxed; a check by who alone knows it.
+        self.word.load(Ordering::Relaxed) == OPEN
     }
 
     /// Whether the job was run by a thief.
@@ -204,11 +207,16 @@ impl SlotCache {
         Box::leak(Box::new(Slot::new()))
     }
 
-    /// Takes a slot that nobody else knows.
-    #[inline]
+    /// Takes a slot that was claimed and that nobody else knows any more.
     pub(crate) fn give(&self, slot: &'static Slot) {
-        // ORDERING: Relaxed; nobody else knows it.
-        slot.word.store(FREE, Ordering::Relaxed);
+        slot.reopen();
+        self.give_open(slot);
+    }
+
+    /// Takes a slot whose entry its owner has popped, so that nobody else knows it.
+    #[inline]
+    pub(crate) fn give_open(&self, slot: &'static Slot) {
+        debug_assert!(slot.is_open());
         slot.next_free.set(self.first.get());
         self.first.set(slot);
     }

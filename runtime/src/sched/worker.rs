@@ -361,6 +361,14 @@ impl Core {
     /// was, it halves. What is left unpicked by this is the sentinel's, within 16 ms.
     #[inline]
     pub(crate) fn offered(&self) {
+        if self.shared.idle.anybody_sleeps() {
+            self.offered_to_sleepers();
+        }
+    }
+
+    /// Out of line, for while all workers are busy a push is all that an offer costs.
+    #[inline(never)]
+    fn offered_to_sleepers(&self) {
         let idle = &self.shared.idle;
         if idle.must_pick() {
             self.shared.pick_searcher();

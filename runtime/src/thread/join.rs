@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::sched::config::Mapping;
 use crate::sched::door::{self, Pending};
-use crate::sched::inplace::{self, Policy};
+use crate::sched::inplace::{self, Place, Policy};
 use crate::sched::shared::Shared;
 use crate::sched::worker::Core;
 use crate::sched::{arm, life, many_to_one, spawn};
@@ -301,31 +301,68 @@ impl fmt::Display for CancelError {
 impl std::error::Error for CancelError {}
 
 /// The two arms of `sylvan::join`.
+///
+/// Inlined as far as its checks go, for the arms of a tree are such calls again: one frame for each
+/// level, not two.
 // SUSPENDS
+#[inline(always)]
 pub(crate) fn join_arms<A, B, RA, RB>(a: A, b: B, site: &'static Location<'static>) -> (RA, RB)
 where
     A: FnOnce() -> RA,
     B: FnOnce() -> RB + Send,
     RB: Send,
 {
-    if let Some(core) = Core::current()
-        && core.running_fiber().is_some()
-    {
-        door::switch_point();
-        return arm::with_room(core, || match inplace::policy() {
-            Policy::Never => as_scope(a, b),
-            _ => arm::on_this_stack(core, a, b, site),
-        });
-    } else if let Ok(shared) = spawn::current_runtime()
-        && shared.config.mapping != Mapping::OneToOne
-    {
-        return arm::from_outside(&shared, a, b, site);
+    match inplace::place_of_arms() {
+        Some((Place::Here, core)) => arm::on_this_stack(core, a, b, site),
+        Some((Place::Elsewhere, core)) => arms_elsewhere(core, a, b, site),
+        Some((Place::Thread, _)) => as_scope(a, b),
+        None => arms_of_kernel_thread(a, b, site),
     }
-    as_scope(a, b)
+}
+
+/// On another stack, for too little is left of this one.
+// SUSPENDS
+#[cold]
+#[inline(never)]
+fn arms_elsewhere<A, B, RA, RB>(
+    core: &Core,
+    a: A,
+    b: B,
+    site: &'static Location<'static>,
+) -> (RA, RB)
+where
+    A: FnOnce() -> RA,
+    B: FnOnce() -> RB + Send,
+    RB: Send,
+{
+    arm::on_segment(core, || match inplace::policy() {
+        Policy::Never => as_scope(a, b),
+        _ => arm::on_this_stack(core, a, b, site),
+    })
+}
+
+/// Outside green threads.
+// SUSPENDS
+#[cold]
+#[inline(never)]
+fn arms_of_kernel_thread<A, B, RA, RB>(a: A, b: B, site: &'static Location<'static>) -> (RA, RB)
+where
+    A: FnOnce() -> RA,
+    B: FnOnce() -> RB + Send,
+    RB: Send,
+{
+    match spawn::current_runtime() {
+        Ok(shared) if shared.config.mapping != Mapping::OneToOne => {
+            arm::from_outside(&shared, a, b, site)
+        }
+        _ => as_scope(a, b),
+    }
 }
 
 /// The same with a thread for `b`: under 1:1, and where nothing may run in place.
 // SUSPENDS
+#[cold]
+#[inline(never)]
 #[track_caller]
 fn as_scope<A, B, RA, RB>(a: A, b: B) -> (RA, RB)
 where

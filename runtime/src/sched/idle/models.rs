@@ -75,7 +75,7 @@ impl World {
     /// Steps 1 and 2: a worker pushes into its deque, and picks if it must.
     fn push(&self, job: usize) {
         self.jobs[job].store(PUSHED, Ordering::Relaxed);
-        if self.idle.must_pick() {
+        if self.idle.anybody_sleeps() && self.idle.must_pick() {
             self.pick_searcher();
         }
     }
@@ -83,7 +83,7 @@ impl World {
     /// The same of a worker whose heuristic says that a pick is worth its price.
     fn push_and_pick(&self, job: usize) {
         self.jobs[job].store(PUSHED, Ordering::Relaxed);
-        if self.idle.must_pick() || self.idle.may_pick() {
+        if self.idle.anybody_sleeps() && (self.idle.must_pick() || self.idle.may_pick()) {
             self.pick_searcher();
         }
     }

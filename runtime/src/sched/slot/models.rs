@@ -1,9 +1,8 @@
 //! Loom models of a slot: `b` runs once, its outcome is seen, and neither the frame of `join` nor
 //! the slot is touched by anybody who does not know them any more.
 //!
-//! The deque of a model holds one entry. Where a model asks what the slot's own word orders, the
-//! deque is relaxed; where the slot is reused, it synchronises as a deque does, for reuse relies
-//! on that.
+//! The deque of a model holds one entry, and publishes as a deque does: what the one that puts it
+//! in has done is seen by the one that takes it out, and nothing the other way round.
 
 use std::ptr;
 
@@ -20,9 +19,6 @@ struct World {
     slot: Slot,
     /// Whether the entry lies in the deque.
     entry: AtomicUsize,
-    /// How the deque hands an entry over.
-    push: Ordering,
-    take: Ordering,
     /// The frame of `join`: how often `b` was run.
     frame: UnsafeCell<u32>,
     owner: State,
@@ -41,12 +37,10 @@ fn token() -> *const Header {
 }
 
 impl World {
-    fn new(push: Ordering, take: Ordering) -> Arc<World> {
+    fn new() -> Arc<World> {
         Arc::new(World {
             slot: Slot::new(),
             entry: AtomicUsize::new(0),
-            push,
-            take,
             frame: UnsafeCell::new(0),
             owner: State::running(),
             scheduled: Bell::new(),
@@ -63,12 +57,12 @@ impl World {
         self.frame.with_mut(|frame| unsafe { *frame = 0 });
         self.slot.job.set(token().cast());
         self.slot.owner.set(token());
-        self.slot.offer();
-        self.entry.store(1, self.push);
+        // ORDERING: Release, and Acquire below; as of `crossbeam_deque`.
+        self.entry.store(1, Ordering::Release);
     }
 
     fn take_entry(&self) -> bool {
-        self.entry.compare_exchange(1, 0, self.take, Ordering::Relaxed).is_ok()
+        self.entry.compare_exchange(1, 0, Ordering::Acquire, Ordering::Relaxed).is_ok()
     }
 
     /// A thief, as in `Core::accept` and `arm::end_slot`. Gives what its claim found, if it got
@@ -97,7 +91,7 @@ impl World {
     /// The end of `join`, as in `arm::on_this_stack`. Gives whether `b` ran here.
     fn end(&self, pops: bool) -> bool {
         if pops && self.take_entry() {
-            self.slot.take_back();
+            assert!(self.slot.is_open());
             self.run();
             return true;
         }
@@ -149,7 +143,7 @@ impl World {
 #[test]
 fn owner_against_thief_runs_the_arm_once_and_sees_its_outcome() {
     check(|| {
-        let world = World::new(Ordering::Relaxed, Ordering::Relaxed);
+        let world = World::new();
         let thief = thread::spawn({
             let world = world.clone();
             move || world.steal()
@@ -171,7 +165,7 @@ fn owner_against_thief_runs_the_arm_once_and_sees_its_outcome() {
 #[test]
 fn owner_that_pops_races_two_thieves() {
     check(|| {
-        let world = World::new(Ordering::Release, Ordering::Acquire);
+        let world = World::new();
         let thief = || {
             let world = world.clone();
             thread::spawn(move || world.steal())
@@ -189,15 +183,15 @@ fn owner_that_pops_races_two_thieves() {
 #[test]
 fn slot_is_reused_by_whoever_takes_its_tombstone() {
     check(|| {
-        let world = World::new(Ordering::Release, Ordering::Acquire);
+        let world = World::new();
         let thief = thread::spawn({
             let world = world.clone();
             move || {
                 if world.steal() == Some(Claim::Lost) {
                     // It goes to the thief's cache, and the thief offers an arm of its own.
+                    world.slot.reopen();
                     world.slot.job.set(ptr::null());
                     world.slot.owner.set(ptr::null());
-                    world.slot.offer();
                     assert_eq!(world.slot.claim_by_owner(), Claim::Won);
                 }
             }
