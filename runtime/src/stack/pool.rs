@@ -25,6 +25,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::class::Class;
 use super::{GUARDED, Slot, Stack, TOUCHED, arena, guard};
+use crate::os;
 
 /// The stacks that one worker has at hand. A drop gives them all to the arena.
 pub(crate) struct Pool {
@@ -164,11 +165,11 @@ impl Pool {
         for number in 0..Class::COUNT {
             let class = Class::from_number(number);
             self.keep_newest(class, capacity(class).div_ceil(4));
-            for slot in self.free[number].iter().filter(|slot| slot.is_touched()) {
-                // SAFETY: S1: the slot is the pool's, so nothing runs on it.
-                unsafe { slot.discard_below(TOP_BYTES_KEPT) };
-            }
         }
+        let touched = self.free.iter().flatten().filter(|slot| slot.is_touched());
+        // SAFETY: S1: the slots lie in chunks, which stay mapped while they are out. S2: they are
+        // the pool's, so nothing runs on them. Locked memory refuses, as in `Slot::discard`.
+        unsafe { os::discard_all(touched.map(|slot| slot.below(TOP_BYTES_KEPT))) };
     }
 
     /// Gives all stacks of a class to the arena but the `keep` that came last.
@@ -193,14 +194,15 @@ impl Pool {
 
 impl Drop for Pool {
     /// A runtime is ending, or a worker of it: nothing is hot any more. What all pools together
-    /// left unused goes back to the kernel, pages first and then chunks.
+    /// left unused goes back to the kernel, chunks first and then the pages of what stays.
     fn drop(&mut self) {
         for number in 0..Class::COUNT {
             self.keep_newest(Class::from_number(number), 0);
         }
         counts().retain(|count| !Arc::ptr_eq(count, &self.len_seen));
-        while arena::trim_step() {}
+        // Unmapping a chunk gives its pages back, too, so it comes first.
         release_chunks(CHUNKS_KEPT);
+        while arena::trim_step() {}
     }
 }
 
@@ -234,7 +236,7 @@ fn release_chunks(keep: usize) -> usize {
 #[cold]
 fn give_large(slot: Slot) {
     // SAFETY: S1: the caller gave the stack up.
-    unsafe { slot.discard_below(0) };
+    unsafe { slot.discard() };
     arena::give(&[slot.with(TOUCHED, false)]);
 }
 
