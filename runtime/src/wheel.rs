@@ -27,6 +27,8 @@
 
 use std::cell::{Cell, RefCell};
 
+use crate::os;
+
 /// The wheel of one worker.
 ///
 /// # The invariant FILED
@@ -121,6 +123,9 @@ const PLACE_COUNT: usize = LEVEL_COUNT * SLOT_COUNT;
 /// How many timers of a higher level's slot are looked through for the exact next deadline.
 const EXACT_LOOK_COUNT: usize = 8;
 
+/// How many owners are loaded at once: two cache lines each, 2 KiB in all.
+const LOAD_COUNT: usize = 16;
+
 /// 256 nodes of 48 bytes: 12 KiB.
 const CHUNK_BITS: u32 = 8;
 const CHUNK_LEN: u32 = 1 << CHUNK_BITS;
@@ -153,7 +158,7 @@ impl Wheel {
 
     /// Makes a timer that fires at the first `expire` that is told `deadline_ns` or later, rounded
     /// up to a full tick. `owner` and `tag` are what `expire` hands to `fire`; the wheel never
-    /// follows them.
+    /// follows them, but may load what lies there ahead.
     ///
     /// # Units
     ///
@@ -217,6 +222,7 @@ impl Wheel {
     /// Nanoseconds since the wheel's epoch. A `now_ns` below an earlier one fires nothing.
     pub(crate) fn expire(&self, now_ns: u64, mut fire: impl FnMut(*const (), u64)) {
         let now = now_ns >> self.tick_bits;
+        let mut loaded = 0_usize;
         // The earliest slot is looked up anew for each timer, since `fire` may have changed it.
         while let Some(earliest) = self.earliest() {
             if earliest.start > now {
@@ -226,6 +232,10 @@ impl Wheel {
             // emptied now, or at level 0 may stay as it is.
             self.elapsed.set(earliest.start);
             if earliest.level == 0 {
+                if loaded == 0 {
+                    loaded = self.load_ahead(now);
+                }
+                loaded = loaded.saturating_sub(1);
                 let (owner, tag) = self.take_fired(earliest.place);
                 fire(owner, tag);
             } else {
@@ -283,6 +293,31 @@ impl Wheel {
             }
             None
         })
+    }
+
+    /// Starts to load the owners of the timers that fire next, some at a time, and says how many.
+    ///
+    /// With 100,000 timers each owner is a cache miss, of which the processor waits for several at
+    /// once if it knows their addresses: the wheel does, `fire` would meet them one by one.
+    fn load_ahead(&self, now: u64) -> usize {
+        let first = self.elapsed.get() & !(SLOT_COUNT as u64 - 1);
+        let mut slots = self.occupied_slots[0].get();
+        let mut count = 0;
+        self.nodes.with(|nodes| {
+            while slots != 0 && first + u64::from(slots.trailing_zeros()) <= now {
+                let mut at = self.slots[slots.trailing_zeros() as usize].head.get();
+                slots &= slots - 1;
+                while at != NONE && count < LOAD_COUNT {
+                    let node = &nodes[at];
+                    let owner = node.owner.get().cast::<u8>();
+                    os::prefetch(owner);
+                    os::prefetch(owner.wrapping_add(64));
+                    at = node.next.get();
+                    count += 1;
+                }
+            }
+        });
+        count
     }
 
     /// Ends the first timer of an occupied slot, and says whose it is.

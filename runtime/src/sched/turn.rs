@@ -455,6 +455,8 @@ impl Core {
             // SAFETY: a thread disarms its timer when it comes back from its wait, so it lives.
             let header = unsafe { &*header };
             if header.state.time_out(Sequence::from_bits(sequence)) == Duty::Schedule {
+                // The stack's control block, which the turn of this thread reads first.
+                crate::os::prefetch(header.fiber.get().cast());
                 self.ready.push(NonNull::from(header));
             }
         });
