@@ -25,9 +25,11 @@
 //! it: no slot ever wraps around, so the lowest occupied level holds the earliest timers.
 #![forbid(unsafe_code)]
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 
-use crate::os;
+mod nodes;
+
+use nodes::{Chunks, NONE, Nodes};
 
 /// The wheel of one worker.
 ///
@@ -82,28 +84,6 @@ struct Earliest {
     start: u64,
 }
 
-/// What is known of a timer.
-struct Node {
-    /// The first tick at which the deadline is over.
-    tick: Cell<u64>,
-    owner: Cell<*const ()>,
-    tag: Cell<u64>,
-    /// The number under which the node is armed; 0 while it is free.
-    serial: Cell<u64>,
-    /// In the slot's list, or among the free nodes.
-    next: Cell<u32>,
-    prev: Cell<u32>,
-    /// Index into `Wheel::slots`.
-    place: Cell<u16>,
-}
-
-/// All nodes, by number, and which are free.
-struct Nodes {
-    chunks: RefCell<Vec<Box<[Node]>>>,
-    first_free: Cell<u32>,
-    last_serial: Cell<u64>,
-}
-
 /// A tick is 2^14 ns = 16.384 µs, about what it takes to wake a sleeping worker: finer ticks would
 /// promise what no wake-up keeps, and coarser ones would be seen in `sleep`.
 const TICK_BITS: u32 = 14;
@@ -123,15 +103,8 @@ const PLACE_COUNT: usize = LEVEL_COUNT * SLOT_COUNT;
 /// How many timers of a higher level's slot are looked through for the exact next deadline.
 const EXACT_LOOK_COUNT: usize = 8;
 
-/// How many owners are loaded at once: two cache lines each, 2 KiB in all.
+/// How many owners are loaded at once: about as many misses as a processor has under way.
 const LOAD_COUNT: usize = 16;
-
-/// 256 nodes of 48 bytes: 12 KiB.
-const CHUNK_BITS: u32 = 8;
-const CHUNK_LEN: u32 = 1 << CHUNK_BITS;
-
-/// No node.
-const NONE: u32 = u32::MAX;
 
 impl Wheel {
     pub(crate) fn new() -> Wheel {
@@ -158,7 +131,7 @@ impl Wheel {
 
     /// Makes a timer that fires at the first `expire` that is told `deadline_ns` or later, rounded
     /// up to a full tick. `owner` and `tag` are what `expire` hands to `fire`; the wheel never
-    /// follows them, but may load what lies there ahead.
+    /// follows them.
     ///
     /// # Units
     ///
@@ -217,10 +190,20 @@ impl Wheel {
     /// call, so `fire` may unwind (the rest fires at the next `expire`) and may arm and disarm;
     /// what it arms for a tick that is over fires within this call.
     ///
+    /// `load` gets the owners of up to 16 timers that are due, before they fire, to load what `fire`
+    /// and what comes after it will touch: with 100,000 timers all of that is cold, and the
+    /// processor waits for many lines at once if it knows their addresses in time. It must not arm
+    /// or disarm. What it was told may still be disarmed by `fire`, so it is a hint.
+    ///
     /// # Units
     ///
     /// Nanoseconds since the wheel's epoch. A `now_ns` below an earlier one fires nothing.
-    pub(crate) fn expire(&self, now_ns: u64, mut fire: impl FnMut(*const (), u64)) {
+    pub(crate) fn expire(
+        &self,
+        now_ns: u64,
+        mut load: impl FnMut(&[*const ()]),
+        mut fire: impl FnMut(*const (), u64),
+    ) {
         let now = now_ns >> self.tick_bits;
         let mut loaded = 0_usize;
         // The earliest slot is looked up anew for each timer, since `fire` may have changed it.
@@ -233,7 +216,7 @@ impl Wheel {
             self.elapsed.set(earliest.start);
             if earliest.level == 0 {
                 if loaded == 0 {
-                    loaded = self.load_ahead(now);
+                    loaded = self.load_ahead(now, &mut load);
                 }
                 loaded = loaded.saturating_sub(1);
                 let (owner, tag) = self.take_fired(earliest.place);
@@ -295,13 +278,11 @@ impl Wheel {
         })
     }
 
-    /// Starts to load the owners of the timers that fire next, some at a time, and says how many.
-    ///
-    /// With 100,000 timers each owner is a cache miss, of which the processor waits for several at
-    /// once if it knows their addresses: the wheel does, `fire` would meet them one by one.
-    fn load_ahead(&self, now: u64) -> usize {
+    /// Tells `load` who fires next, some at a time, and says how many they are.
+    fn load_ahead(&self, now: u64, load: &mut impl FnMut(&[*const ()])) -> usize {
         let first = self.elapsed.get() & !(SLOT_COUNT as u64 - 1);
         let mut slots = self.occupied_slots[0].get();
+        let mut owners = [std::ptr::null(); LOAD_COUNT];
         let mut count = 0;
         self.nodes.with(|nodes| {
             while slots != 0 && first + u64::from(slots.trailing_zeros()) <= now {
@@ -309,14 +290,13 @@ impl Wheel {
                 slots &= slots - 1;
                 while at != NONE && count < LOAD_COUNT {
                     let node = &nodes[at];
-                    let owner = node.owner.get().cast::<u8>();
-                    os::prefetch(owner);
-                    os::prefetch(owner.wrapping_add(64));
+                    owners[count] = node.owner.get();
                     at = node.next.get();
                     count += 1;
                 }
             }
         });
+        load(&owners[..count]);
         count
     }
 
@@ -406,99 +386,6 @@ impl Wheel {
         slots.set(slots.get() & !(1 << (place & (SLOT_COUNT - 1))));
         if slots.get() == 0 {
             self.occupied_levels.set(self.occupied_levels.get() & !(1 << level));
-        }
-    }
-}
-
-/// The chunks, borrowed for the time of one step: no code but the wheel's runs meanwhile.
-struct Chunks<'a>(&'a [Box<[Node]>]);
-
-impl Chunks<'_> {
-    fn get(&self, index: u32) -> Option<&Node> {
-        self.0.get((index >> CHUNK_BITS) as usize)?.get((index & (CHUNK_LEN - 1)) as usize)
-    }
-}
-
-impl std::ops::Index<u32> for Chunks<'_> {
-    type Output = Node;
-
-    fn index(&self, index: u32) -> &Node {
-        &self.0[(index >> CHUNK_BITS) as usize][(index & (CHUNK_LEN - 1)) as usize]
-    }
-}
-
-impl Nodes {
-    const fn new() -> Nodes {
-        Nodes {
-            chunks: RefCell::new(Vec::new()),
-            first_free: Cell::new(NONE),
-            last_serial: Cell::new(0),
-        }
-    }
-
-    fn with<R>(&self, f: impl FnOnce(Chunks<'_>) -> R) -> R {
-        f(Chunks(&self.chunks.borrow()))
-    }
-
-    /// A free node under a new number.
-    fn take(&self) -> Timer {
-        if self.first_free.get() == NONE {
-            self.grow();
-        }
-        let index = self.first_free.get();
-        let serial = self.last_serial.get() + 1;
-        self.last_serial.set(serial);
-        self.with(|nodes| {
-            let node = &nodes[index];
-            self.first_free.set(node.next.get());
-            node.serial.set(serial);
-        });
-        Timer { node: index, serial }
-    }
-
-    /// Takes a node back that is in no list.
-    fn give(&self, index: u32) {
-        self.with(|nodes| {
-            let node = &nodes[index];
-            node.serial.set(0);
-            node.next.set(self.first_free.replace(index));
-        });
-    }
-
-    #[cold]
-    fn grow(&self) {
-        let mut chunks = self.chunks.borrow_mut();
-        let first = u32::try_from(chunks.len()).expect("a chunk for each 256 timers") << CHUNK_BITS;
-        // Lowest first, each before the next.
-        let nodes = (first..first + CHUNK_LEN).map(|index| {
-            let next = if index + 1 == first + CHUNK_LEN { NONE } else { index + 1 };
-            Node::free(next)
-        });
-        chunks.push(nodes.collect());
-        self.first_free.set(first);
-    }
-
-    /// Gives all chunks back; nothing is armed. Numbers go on where they were.
-    fn clear(&self) {
-        let mut chunks = self.chunks.borrow_mut();
-        if chunks.len() > 1 {
-            chunks.clear();
-            chunks.shrink_to_fit();
-            self.first_free.set(NONE);
-        }
-    }
-}
-
-impl Node {
-    const fn free(next: u32) -> Node {
-        Node {
-            tick: Cell::new(0),
-            owner: Cell::new(std::ptr::null()),
-            tag: Cell::new(0),
-            serial: Cell::new(0),
-            next: Cell::new(next),
-            prev: Cell::new(NONE),
-            place: Cell::new(0),
         }
     }
 }

@@ -59,7 +59,7 @@ impl Rig {
     /// The indices of what fires at `now_ns`, in that order.
     fn expire(&self, now_ns: u64) -> Vec<usize> {
         let mut fired = Vec::new();
-        self.wheel.expire(now_ns, |owner, tag| {
+        self.wheel.expire(now_ns, |_| (), |owner, tag| {
             assert_eq!(owner.addr() as u64, tag);
             fired.push(owner.addr());
         });
@@ -287,7 +287,7 @@ fn panic_in_fire_leaves_the_rest_for_the_next_expire() {
     let rig = Rig::new(3);
     (0..3).for_each(|index| rig.arm(index, 5_000 * TICK_NS));
     let result = catch_unwind(AssertUnwindSafe(|| {
-        rig.wheel.expire(6_000 * TICK_NS, |_, _| std::panic::resume_unwind(Box::new(())));
+        rig.wheel.expire(6_000 * TICK_NS, |_| (), |_, _| std::panic::resume_unwind(Box::new(())));
     }));
     assert!(result.is_err());
     assert!(rig.has_fired(0));
@@ -300,14 +300,14 @@ fn fire_may_arm_disarm_and_expire() {
     let rig = Rig::new(4);
     (0..3).for_each(|index| rig.arm(index, 10 * TICK_NS));
     let fired = RefCell::new(Vec::new());
-    rig.wheel.expire(20 * TICK_NS, |owner, _| {
+    rig.wheel.expire(20 * TICK_NS, |_| (), |owner, _| {
         fired.borrow_mut().push(owner.addr());
         if owner.addr() == 0 {
             rig.disarm(1);
             rig.arm(0, 30 * TICK_NS);
             rig.arm(3, 15 * TICK_NS);
             // Goes beyond the outer `now`, which must then not turn the wheel back.
-            rig.wheel.expire(25 * TICK_NS, |owner, _| fired.borrow_mut().push(owner.addr()));
+            rig.wheel.expire(25 * TICK_NS, |_| (), |owner, _| fired.borrow_mut().push(owner.addr()));
         }
     });
     assert_eq!(*fired.borrow(), [0, 2, 3]);
@@ -326,7 +326,7 @@ fn name_of_a_timer_that_has_ended_never_means_another() {
             wheel.disarm(old);
         }
         assert_eq!(wheel.len(), 600, "round {round}: an old name has ended a new timer");
-        wheel.expire(u64::MAX, |_, _| ());
+        wheel.expire(u64::MAX, |_| (), |_, _| ());
         names.extend(timers);
         // The same nodes again, or after this fresh ones.
         if round == 1 {
