@@ -53,7 +53,7 @@ pub(crate) struct Wheel {
     occupied_levels: Cell<u16>,
     /// Per level, bit n: the list of slot n is not empty.
     occupied_slots: [Cell<u64>; LEVEL_COUNT],
-    /// The slots of all levels, one level after the other: 11 × 64 × 8 bytes = 5.5 KiB.
+    /// The slots of all levels, one level after the other: 11 × 64 × 16 bytes = 11 KiB.
     slots: [Slot; PLACE_COUNT],
     nodes: Nodes,
     armed_count: Cell<usize>,
@@ -75,6 +75,11 @@ pub(crate) struct Timer {
 struct Slot {
     head: Cell<u32>,
     tail: Cell<u32>,
+    /// A node of the list, `LOAD_NODES` before the tail if so many were filed since the list was
+    /// empty. It learns who is filed now, so that a walk can load that far ahead.
+    lag: Cell<u32>,
+    /// How many were filed after `lag`, at most `LOAD_NODES`.
+    lag_len: Cell<u32>,
 }
 
 /// The earliest occupied slot: its place, and the first tick that it covers.
@@ -95,7 +100,7 @@ const SLOT_BITS: u32 = 6;
 const SLOT_COUNT: usize = 1 << SLOT_BITS;
 
 /// Every `u64` of nanoseconds has a level, also where a tick is one nanosecond, for a virtual
-/// clock: eleven levels of 6 bits hold 2^66 ticks. Ordinary ticks need nine; the other two cost 1
+/// clock: eleven levels of 6 bits hold 2^66 ticks. Ordinary ticks need nine; the other two cost 2
 /// KiB a worker, and spare a second kind of wheel.
 const LEVEL_COUNT: usize = 11;
 const PLACE_COUNT: usize = LEVEL_COUNT * SLOT_COUNT;
@@ -105,6 +110,9 @@ const EXACT_LOOK_COUNT: usize = 8;
 
 /// How many owners are loaded at once: about as many misses as a processor has under way.
 const LOAD_COUNT: usize = 16;
+
+/// How far ahead a walk along a long list loads nodes: a miss takes as long as moving some ten.
+const LOAD_NODES: u32 = 8;
 
 impl Wheel {
     pub(crate) fn new() -> Wheel {
@@ -322,7 +330,9 @@ impl Wheel {
         self.mark_empty(place);
         while at != NONE {
             let index = at;
-            at = nodes[index].next.get();
+            let node = &nodes[index];
+            nodes.load(node.ahead.replace(NONE));
+            at = node.next.get();
             self.file(nodes, index);
         }
     }
@@ -345,9 +355,19 @@ impl Wheel {
         node.place.set(place as u16);
         if last == NONE {
             slot.head.set(index);
+            slot.lag.set(index);
+            slot.lag_len.set(0);
             self.mark_occupied(place);
+            return;
+        }
+        nodes[last].next.set(index);
+        if slot.lag_len.get() < LOAD_NODES {
+            slot.lag_len.set(slot.lag_len.get() + 1);
         } else {
-            nodes[last].next.set(index);
+            let lag = &nodes[slot.lag.get()];
+            lag.ahead.set(index);
+            // There is a next one: `lag` is in the list, and not its last.
+            slot.lag.set(lag.next.get());
         }
     }
 
@@ -366,6 +386,9 @@ impl Wheel {
             slot.tail.set(prev);
         } else {
             nodes[next].prev.set(prev);
+        }
+        if slot.lag.get() == index {
+            slot.lag.set(if next == NONE { prev } else { next });
         }
         if prev == NONE && next == NONE {
             self.mark_empty(place);
@@ -392,7 +415,12 @@ impl Wheel {
 
 impl Slot {
     const fn new() -> Slot {
-        Slot { head: Cell::new(NONE), tail: Cell::new(NONE) }
+        Slot {
+            head: Cell::new(NONE),
+            tail: Cell::new(NONE),
+            lag: Cell::new(NONE),
+            lag_len: Cell::new(0),
+        }
     }
 }
 

@@ -67,7 +67,7 @@ pub(super) fn give(slots: &[Slot]) {
 }
 
 /// Whether there is enough to be discarded that it is worth it: more than 32 MiB of stride, and
-/// more than half of what is in use; and then until 32 MiB are left. One by one, as stacks come
+/// more than is in use; and then until 32 MiB are left. One by one, as stacks come
 /// back, each would cost a system call and an interruption of all other workers.
 pub(super) fn wants_trim() -> bool {
     let touched = touched_bytes();
@@ -78,7 +78,7 @@ pub(super) fn wants_trim() -> bool {
     }
     if !TRIMMING.load(Ordering::Relaxed) {
         let in_use_bytes = out_count().saturating_mul(Class::DEFAULT.stride_bytes());
-        if touched < in_use_bytes / 2 {
+        if touched < in_use_bytes {
             return false;
         }
         TRIMMING.store(true, Ordering::Relaxed);

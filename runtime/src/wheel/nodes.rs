@@ -9,6 +9,7 @@
 use std::cell::{Cell, RefCell};
 
 use super::Timer;
+use crate::os;
 
 /// What is known of a timer.
 pub(super) struct Node {
@@ -21,6 +22,8 @@ pub(super) struct Node {
     /// In the slot's list, or among the free nodes.
     pub(super) next: Cell<u32>,
     pub(super) prev: Cell<u32>,
+    /// A node further on in the list that is to be loaded early, or was there once: a hint.
+    pub(super) ahead: Cell<u32>,
     /// Index into `Wheel::slots`.
     pub(super) place: Cell<u16>,
 }
@@ -38,6 +41,13 @@ pub(super) struct Chunks<'a>(&'a [Box<[Node]>]);
 impl Chunks<'_> {
     pub(super) fn get(&self, index: u32) -> Option<&Node> {
         self.0.get((index >> CHUNK_BITS) as usize)?.get((index & (CHUNK_LEN - 1)) as usize)
+    }
+
+    /// Starts to load a node, if there is one of that number.
+    pub(super) fn load(&self, index: u32) {
+        if let Some(node) = self.get(index) {
+            os::prefetch(std::ptr::from_ref(node).cast());
+        }
     }
 }
 
@@ -120,6 +130,7 @@ impl Node {
             serial: Cell::new(0),
             next: Cell::new(next),
             prev: Cell::new(NONE),
+            ahead: Cell::new(NONE),
             place: Cell::new(0),
         }
     }
