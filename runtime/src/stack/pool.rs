@@ -184,6 +184,12 @@ impl Pool {
         self.set_len(self.len - surplus);
     }
 
+    /// How many stacks here have their guard, used or not.
+    #[cfg(test)]
+    pub(super) fn guarded_ahead(&self) -> usize {
+        self.free.iter().flatten().filter(|slot| slot.is_guarded()).count()
+    }
+
     #[inline]
     fn set_len(&mut self, len: usize) {
         self.len = len;

@@ -9,6 +9,8 @@ use super::class::DEFAULT_STRIDE;
 use super::*;
 use crate::os::{self, child};
 
+mod batches;
+
 const FALLBACK: (&str, &str) = ("SYLVAN_TEST_GUARDS", "mprotect");
 
 /// Writes one byte at an address of a stack.

@@ -59,10 +59,14 @@ impl Rig {
     /// The indices of what fires at `now_ns`, in that order.
     fn expire(&self, now_ns: u64) -> Vec<usize> {
         let mut fired = Vec::new();
-        self.wheel.expire(now_ns, |_| (), |owner, tag| {
-            assert_eq!(owner.addr() as u64, tag);
-            fired.push(owner.addr());
-        });
+        self.wheel.expire(
+            now_ns,
+            |_| (),
+            |owner, tag| {
+                assert_eq!(owner.addr() as u64, tag);
+                fired.push(owner.addr());
+            },
+        );
         fired
     }
 }
@@ -300,16 +304,24 @@ fn fire_may_arm_disarm_and_expire() {
     let rig = Rig::new(4);
     (0..3).for_each(|index| rig.arm(index, 10 * TICK_NS));
     let fired = RefCell::new(Vec::new());
-    rig.wheel.expire(20 * TICK_NS, |_| (), |owner, _| {
-        fired.borrow_mut().push(owner.addr());
-        if owner.addr() == 0 {
-            rig.disarm(1);
-            rig.arm(0, 30 * TICK_NS);
-            rig.arm(3, 15 * TICK_NS);
-            // Goes beyond the outer `now`, which must then not turn the wheel back.
-            rig.wheel.expire(25 * TICK_NS, |_| (), |owner, _| fired.borrow_mut().push(owner.addr()));
-        }
-    });
+    rig.wheel.expire(
+        20 * TICK_NS,
+        |_| (),
+        |owner, _| {
+            fired.borrow_mut().push(owner.addr());
+            if owner.addr() == 0 {
+                rig.disarm(1);
+                rig.arm(0, 30 * TICK_NS);
+                rig.arm(3, 15 * TICK_NS);
+                // Goes beyond the outer `now`, which must then not turn the wheel back.
+                rig.wheel.expire(
+                    25 * TICK_NS,
+                    |_| (),
+                    |owner, _| fired.borrow_mut().push(owner.addr()),
+                );
+            }
+        },
+    );
     assert_eq!(*fired.borrow(), [0, 2, 3]);
     assert_eq!(rig.expire(29 * TICK_NS), NOTHING);
     assert_eq!(rig.expire(30 * TICK_NS), [0]);

@@ -149,9 +149,8 @@ pub(crate) unsafe fn discard_all(ranges: impl Iterator<Item = (*mut u8, usize)>)
 ///
 /// S1, S2: as for [`discard_all`].
 unsafe fn discard_batch(batch: &[libc::iovec]) {
-    static REFUSED: AtomicBool = AtomicBool::new(false);
     // SAFETY: S1: ours. S2: ours; the advice drops pages.
-    let mut done = unsafe { advise_batch(batch, libc::MADV_DONTNEED, &REFUSED) };
+    let mut done = unsafe { advise_batch(batch, libc::MADV_DONTNEED, &DISCARDS_REFUSED) };
     // What the kernel stopped before, at a range that is locked or because it cannot do it at all.
     for range in batch {
         match done.checked_sub(range.iov_len) {
@@ -177,7 +176,6 @@ unsafe fn discard_batch(batch: &[libc::iovec]) {
 ///
 /// S1, S2: as for [`install_guard`], for each range.
 pub(crate) unsafe fn install_guards(ranges: impl Iterator<Item = *mut u8>, len: usize) -> usize {
-    static REFUSED: AtomicBool = AtomicBool::new(false);
     const BATCH: usize = 32;
     let mut batch = [EMPTY_RANGE; BATCH];
     let mut count = 0;
@@ -186,7 +184,7 @@ pub(crate) unsafe fn install_guards(ranges: impl Iterator<Item = *mut u8>, len: 
         count += 1;
     }
     // SAFETY: S1: ours. S2: ours; the advice drops pages.
-    unsafe { advise_batch(&batch[..count], MADV_GUARD_INSTALL, &REFUSED) / len }
+    unsafe { advise_batch(&batch[..count], MADV_GUARD_INSTALL, &GUARDS_REFUSED) / len }
 }
 
 /// Gives `advice` on all ranges of a batch by one system call, and returns how many of their
@@ -212,6 +210,15 @@ unsafe fn advise_batch(batch: &[libc::iovec], advice: libc::c_int, refused: &Ato
         refused.store(true, Ordering::Relaxed);
         0
     })
+}
+
+/// Makes this process behave as on a kernel that takes no batches.
+#[cfg(test)]
+pub(crate) fn refuse_batches() {
+    for refused in [&DISCARDS_REFUSED, &GUARDS_REFUSED] {
+        // ORDERING: Relaxed, as in `advise_batch`.
+        refused.store(true, Ordering::Relaxed);
+    }
 }
 
 /// Returns how many mappings a process may have (`vm.max_map_count`), if `/proc` tells.
@@ -246,4 +253,7 @@ fn checked(result: libc::c_int) -> io::Result<()> {
 
 /// `MADV_GUARD_INSTALL` of `linux/mman.h`, which the oldest `libc` we accept does not name.
 const MADV_GUARD_INSTALL: libc::c_int = 102;
+/// What the kernel has refused once to do for several ranges; see [`advise_batch`].
+static DISCARDS_REFUSED: AtomicBool = AtomicBool::new(false);
+static GUARDS_REFUSED: AtomicBool = AtomicBool::new(false);
 const EMPTY_RANGE: libc::iovec = libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 };
