@@ -12,7 +12,8 @@
 //! the frames of those who wait, which needs no memory of its own, but puts each on another page:
 //! with 100,000 timers every step along a list missed the cache and the TLB too, and firing a timer
 //! cost 2 µs. Here it also needs no `unsafe`. Chunks are allocated while the number of timers
-//! grows, and given back when there is none.
+//! grows, and given back when there is none. A long list is still a chain of cache misses, so its
+//! nodes name others further on, which a walk loads ahead.
 //!
 //! The wheel knows no clock: it is told `now`, in nanoseconds since an epoch that its owner chose.
 //! It must never fire a timer early, lose one, or call back while its lists are in pieces.
@@ -75,10 +76,10 @@ pub(crate) struct Timer {
 struct Slot {
     head: Cell<u32>,
     tail: Cell<u32>,
-    /// A node of the list, `LOAD_NODES` before the tail if so many were filed since the list was
-    /// empty. It learns who is filed now, so that a walk can load that far ahead.
+    /// A node of the list, `LOAD_NODES` before the next that is filed if so many were since the
+    /// list was empty. It learns who that is, so that a walk can load that far ahead.
     lag: Cell<u32>,
-    /// How many were filed after `lag`, at most `LOAD_NODES`.
+    /// How many were filed after `lag`, less than `LOAD_NODES`.
     lag_len: Cell<u32>,
 }
 
@@ -198,8 +199,8 @@ impl Wheel {
     /// call, so `fire` may unwind (the rest fires at the next `expire`) and may arm and disarm;
     /// what it arms for a tick that is over fires within this call.
     ///
-    /// `load` gets the owners of up to 16 timers that are due, before they fire, to load what `fire`
-    /// and what comes after it will touch: with 100,000 timers all of that is cold, and the
+    /// `load` gets the owners of up to 16 timers that are due, before they fire, to load what
+    /// `fire` and what comes after it will touch: with 100,000 timers all of that is cold, and the
     /// processor waits for many lines at once if it knows their addresses in time. It must not arm
     /// or disarm. What it was told may still be disarmed by `fire`, so it is a hint.
     ///
@@ -361,7 +362,7 @@ impl Wheel {
             return;
         }
         nodes[last].next.set(index);
-        if slot.lag_len.get() < LOAD_NODES {
+        if slot.lag_len.get() + 1 < LOAD_NODES {
             slot.lag_len.set(slot.lag_len.get() + 1);
         } else {
             let lag = &nodes[slot.lag.get()];

@@ -7,9 +7,9 @@
 //! get the lowest chunk that has a free slot, so the upper chunks fall empty.
 //!
 //! **Trimming.** A stack that comes back keeps its pages; they are discarded later, by a worker
-//! that has nothing else to do, some hundred at a time from the upper chunks down. They go by one or
-//! two system calls where the kernel can, and neighbours as one range, straight across their guards
-//! (0.3 µs a stack instead of 1.1). Nobody measures whether a stack grew: asking (`mincore`)
+//! that has nothing else to do, some hundred at a time from the upper chunks down. They go by one
+//! or two system calls where the kernel can, and neighbours as one range, straight across their
+//! guards (0.3 µs a stack instead of 1.1). Nobody measures whether a stack grew: asking (`mincore`)
 //! costs as much as discarding. The slots under way are in no set, so the lock is not held
 //! meanwhile and nobody can take them.
 //!
