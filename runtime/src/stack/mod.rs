@@ -11,7 +11,7 @@
 //!                                           ▲                               ▼   │
 //!                                           └───────────(5)───────────────  Stack
 //!   (1) arena grows by one chunk          (2) Pool::take refills, a batch at a time
-//!   (3) Pool::take, guard on first use    (4) Pool::give
+//!   (3) Pool::take, guards on first use   (4) Pool::give
 //!   (5) drop of a Stack; Pool::give of a surplus batch; drop of a Pool
 //!   (6) Pool::on_idle, drop of a Pool     (7) drop of a Pool, or want of address space
 //! ```

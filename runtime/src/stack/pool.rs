@@ -5,14 +5,17 @@
 //! full, its older half goes there. So the arena's lock is taken once per half a pool, and a
 //! worker that only ends threads feeds one that only starts them.
 //!
+//! **Guards.** A stack that is used for the first time gets its guard, and some that lie ready
+//! beside it get theirs by the same call: 1, 3, 7 and so on up to 31, so that there are never more
+//! guards in vain than stacks that were used.
+//!
 //! **Giving pages back.** A pool holds at most 16 MiB of stride per class, 64 default stacks in a
 //! release build. When a worker is about to sleep, and gave many stacks since it last did so, it
 //! keeps a quarter, discards what those grew to below their top pages, and passes the rest on; and
-//! once more stacks lie unused in the arena than half of those in use, it discards pages there
-//! until 32 MiB of stride are left. Both happen a step at a time, so that work that arrives
-//! meanwhile waits for one chunk at most. A process that is never idle therefore keeps the pages of
-//! its peak, and reuses them. Stacks of more than 16 MiB skip the pool, and give their pages back
-//! at once.
+//! once as many stacks lie unused in the arena as are in use, it discards pages there until 32 MiB
+//! of stride are left. Both happen a step at a time, so that work that arrives meanwhile waits for
+//! some hundred stacks at most. A process that is never idle therefore keeps the pages of its peak,
+//! and reuses them. Stacks of more than 16 MiB skip the pool, and give their pages back at once.
 //!
 //! A pool is touched by its worker alone, and never lends a stack without a guard.
 
@@ -36,8 +39,8 @@ pub(crate) struct Pool {
     len_seen: Arc<Count>,
     /// Stacks given since `on_idle` last shrank the pool.
     gives: usize,
-    /// How many stacks the next call shall guard that finds a fresh one.
-    fresh_batch: usize,
+    /// By class: how many stacks the next call shall guard that finds a fresh one.
+    fresh_batches: [u8; Class::COUNT],
     /// One worker's own: not `Sync`.
     _not_sync: PhantomData<Cell<()>>,
 }
@@ -52,7 +55,7 @@ impl Pool {
             len: 0,
             len_seen,
             gives: 0,
-            fresh_batch: 1,
+            fresh_batches: [1; Class::COUNT],
             _not_sync: PhantomData,
         }
     }
@@ -145,11 +148,13 @@ impl Pool {
     /// Guards `slot` and stacks that lie ready next to it by one call. False: `slot` is not
     /// guarded, for this is the first of its kind or the kernel did not do it.
     fn guard_with_next(&mut self, slot: Slot) -> bool {
-        let batch = self.fresh_batch;
-        self.fresh_batch = (batch * 2).min(FRESH_BATCH_MAX);
-        let hot = &mut self.free[slot.class().number()];
+        let class = slot.class().number();
+        let batch = self.fresh_batches[class];
+        self.fresh_batches[class] = (batch * 2).min(FRESH_BATCH_MAX);
+        let ahead = usize::from(batch) - 1;
+        let hot = &mut self.free[class];
         // Guarded ones lie above the fresh ones, if there are both.
-        let next = hot.iter_mut().rev().take(batch - 1).take_while(|next| !next.is_guarded());
+        let next = hot.iter_mut().rev().take(ahead).take_while(|next| !next.is_guarded());
         let bottoms = std::iter::once(slot.bottom()).chain(next.map(|next| next.bottom()));
         // SAFETY: S1: the slots are the pool's, and one without a guard was never handed out.
         let guarded = unsafe { guard::install_batch(bottoms) };
@@ -271,7 +276,7 @@ const HOT_BYTES: usize = 16 << 20;
 const GIVES_BEFORE_SHRINK: usize = 256;
 
 /// Stacks that one call guards at most: more than 32 save a tenth of a microsecond in all.
-const FRESH_BATCH_MAX: usize = 32;
+const FRESH_BATCH_MAX: u8 = 32;
 
 /// What a pool's hot stack keeps resident at most: colour and the frames of most threads.
 const TOP_BYTES_KEPT: usize = 16 << 10;
