@@ -189,7 +189,8 @@ pub(crate) unsafe fn install_guards(ranges: impl Iterator<Item = *mut u8>, len: 
 
 /// Gives `advice` on all ranges of a batch by one system call, and returns how many of their
 /// bytes, counted from the first, it was carried out for. That is 0 where the kernel cannot do it;
-/// `refused` remembers that, so that it is asked once.
+/// `refused` remembers that, so that it is asked once. Of locked memory the answer looks the same:
+/// a process that locks some goes on without batches, at no other cost.
 ///
 /// # Safety
 ///
@@ -205,11 +206,15 @@ unsafe fn advise_batch(batch: &[libc::iovec], advice: libc::c_int, refused: &Ato
     // SAFETY: S1 and S2; the array outlives the call.
     let advised =
         unsafe { libc::syscall(libc::SYS_process_madvise, PIDFD_SELF, first, count, advice, 0) };
-    usize::try_from(advised).unwrap_or_else(|_| {
+    if let Ok(bytes) = usize::try_from(advised) {
+        return bytes;
+    }
+    let error = io::Error::last_os_error().raw_os_error();
+    if !matches!(error, Some(libc::EINTR | libc::EAGAIN | libc::ENOMEM)) {
         // ORDERING: Relaxed; as above.
         refused.store(true, Ordering::Relaxed);
-        0
-    })
+    }
+    0
 }
 
 /// Makes this process behave as on a kernel that takes no batches.
