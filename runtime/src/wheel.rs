@@ -12,7 +12,8 @@
 //! the frames of those who wait, which needs no memory of its own, but puts each on another page:
 //! with 100,000 timers every step along a list missed the cache and the TLB too, and firing a timer
 //! cost 2 µs. Here it also needs no `unsafe`. Chunks are allocated while the number of timers
-//! grows, and given back when there is none.
+//! grows, and given back when there is none. A long list is still a chain of cache misses, so its
+//! nodes name others further on, which a walk loads ahead.
 //!
 //! The wheel knows no clock: it is told `now`, in nanoseconds since an epoch that its owner chose.
 //! It must never fire a timer early, lose one, or call back while its lists are in pieces.
@@ -25,7 +26,11 @@
 //! it: no slot ever wraps around, so the lowest occupied level holds the earliest timers.
 #![forbid(unsafe_code)]
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
+
+mod nodes;
+
+use nodes::{Chunks, NONE, Nodes};
 
 /// The wheel of one worker.
 ///
@@ -49,7 +54,7 @@ pub(crate) struct Wheel {
     occupied_levels: Cell<u16>,
     /// Per level, bit n: the list of slot n is not empty.
     occupied_slots: [Cell<u64>; LEVEL_COUNT],
-    /// The slots of all levels, one level after the other: 11 × 64 × 8 bytes = 5.5 KiB.
+    /// The slots of all levels, one level after the other: 11 × 64 × 16 bytes = 11 KiB.
     slots: [Slot; PLACE_COUNT],
     nodes: Nodes,
     armed_count: Cell<usize>,
@@ -71,6 +76,11 @@ pub(crate) struct Timer {
 struct Slot {
     head: Cell<u32>,
     tail: Cell<u32>,
+    /// A node of the list, `LOAD_NODES` before the next that is filed if so many were since the
+    /// list was empty. It learns who that is, so that a walk can load that far ahead.
+    lag: Cell<u32>,
+    /// How many were filed after `lag`, less than `LOAD_NODES`.
+    lag_len: Cell<u32>,
 }
 
 /// The earliest occupied slot: its place, and the first tick that it covers.
@@ -78,28 +88,6 @@ struct Earliest {
     level: u32,
     place: usize,
     start: u64,
-}
-
-/// What is known of a timer.
-struct Node {
-    /// The first tick at which the deadline is over.
-    tick: Cell<u64>,
-    owner: Cell<*const ()>,
-    tag: Cell<u64>,
-    /// The number under which the node is armed; 0 while it is free.
-    serial: Cell<u64>,
-    /// In the slot's list, or among the free nodes.
-    next: Cell<u32>,
-    prev: Cell<u32>,
-    /// Index into `Wheel::slots`.
-    place: Cell<u16>,
-}
-
-/// All nodes, by number, and which are free.
-struct Nodes {
-    chunks: RefCell<Vec<Box<[Node]>>>,
-    first_free: Cell<u32>,
-    last_serial: Cell<u64>,
 }
 
 /// A tick is 2^14 ns = 16.384 µs, about what it takes to wake a sleeping worker: finer ticks would
@@ -113,7 +101,7 @@ const SLOT_BITS: u32 = 6;
 const SLOT_COUNT: usize = 1 << SLOT_BITS;
 
 /// Every `u64` of nanoseconds has a level, also where a tick is one nanosecond, for a virtual
-/// clock: eleven levels of 6 bits hold 2^66 ticks. Ordinary ticks need nine; the other two cost 1
+/// clock: eleven levels of 6 bits hold 2^66 ticks. Ordinary ticks need nine; the other two cost 2
 /// KiB a worker, and spare a second kind of wheel.
 const LEVEL_COUNT: usize = 11;
 const PLACE_COUNT: usize = LEVEL_COUNT * SLOT_COUNT;
@@ -121,12 +109,11 @@ const PLACE_COUNT: usize = LEVEL_COUNT * SLOT_COUNT;
 /// How many timers of a higher level's slot are looked through for the exact next deadline.
 const EXACT_LOOK_COUNT: usize = 8;
 
-/// 256 nodes of 48 bytes: 12 KiB.
-const CHUNK_BITS: u32 = 8;
-const CHUNK_LEN: u32 = 1 << CHUNK_BITS;
+/// How many owners are loaded at once: about as many misses as a processor has under way.
+const LOAD_COUNT: usize = 16;
 
-/// No node.
-const NONE: u32 = u32::MAX;
+/// How far ahead a walk along a long list loads nodes: a miss takes as long as moving some ten.
+const LOAD_NODES: u32 = 8;
 
 impl Wheel {
     pub(crate) fn new() -> Wheel {
@@ -212,11 +199,22 @@ impl Wheel {
     /// call, so `fire` may unwind (the rest fires at the next `expire`) and may arm and disarm;
     /// what it arms for a tick that is over fires within this call.
     ///
+    /// `load` gets the owners of up to 16 timers that are due, before they fire, to load what
+    /// `fire` and what comes after it will touch: with 100,000 timers all of that is cold, and the
+    /// processor waits for many lines at once if it knows their addresses in time. It must not arm
+    /// or disarm. What it was told may still be disarmed by `fire`, so it is a hint.
+    ///
     /// # Units
     ///
     /// Nanoseconds since the wheel's epoch. A `now_ns` below an earlier one fires nothing.
-    pub(crate) fn expire(&self, now_ns: u64, mut fire: impl FnMut(*const (), u64)) {
+    pub(crate) fn expire(
+        &self,
+        now_ns: u64,
+        mut load: impl FnMut(&[*const ()]),
+        mut fire: impl FnMut(*const (), u64),
+    ) {
         let now = now_ns >> self.tick_bits;
+        let mut loaded = 0_usize;
         // The earliest slot is looked up anew for each timer, since `fire` may have changed it.
         while let Some(earliest) = self.earliest() {
             if earliest.start > now {
@@ -226,6 +224,10 @@ impl Wheel {
             // emptied now, or at level 0 may stay as it is.
             self.elapsed.set(earliest.start);
             if earliest.level == 0 {
+                if loaded == 0 {
+                    loaded = self.load_ahead(now, &mut load);
+                }
+                loaded = loaded.saturating_sub(1);
                 let (owner, tag) = self.take_fired(earliest.place);
                 fire(owner, tag);
             } else {
@@ -285,6 +287,28 @@ impl Wheel {
         })
     }
 
+    /// Tells `load` who fires next, some at a time, and says how many they are.
+    fn load_ahead(&self, now: u64, load: &mut impl FnMut(&[*const ()])) -> usize {
+        let first = self.elapsed.get() & !(SLOT_COUNT as u64 - 1);
+        let mut slots = self.occupied_slots[0].get();
+        let mut owners = [std::ptr::null(); LOAD_COUNT];
+        let mut count = 0;
+        self.nodes.with(|nodes| {
+            while slots != 0 && first + u64::from(slots.trailing_zeros()) <= now {
+                let mut at = self.slots[slots.trailing_zeros() as usize].head.get();
+                slots &= slots - 1;
+                while at != NONE && count < LOAD_COUNT {
+                    let node = &nodes[at];
+                    owners[count] = node.owner.get();
+                    at = node.next.get();
+                    count += 1;
+                }
+            }
+        });
+        load(&owners[..count]);
+        count
+    }
+
     /// Ends the first timer of an occupied slot, and says whose it is.
     fn take_fired(&self, place: usize) -> (*const (), u64) {
         let index = self.slots[place].head.get();
@@ -307,7 +331,9 @@ impl Wheel {
         self.mark_empty(place);
         while at != NONE {
             let index = at;
-            at = nodes[index].next.get();
+            let node = &nodes[index];
+            nodes.load(node.ahead.replace(NONE));
+            at = node.next.get();
             self.file(nodes, index);
         }
     }
@@ -330,9 +356,19 @@ impl Wheel {
         node.place.set(place as u16);
         if last == NONE {
             slot.head.set(index);
+            slot.lag.set(index);
+            slot.lag_len.set(0);
             self.mark_occupied(place);
+            return;
+        }
+        nodes[last].next.set(index);
+        if slot.lag_len.get() + 1 < LOAD_NODES {
+            slot.lag_len.set(slot.lag_len.get() + 1);
         } else {
-            nodes[last].next.set(index);
+            let lag = &nodes[slot.lag.get()];
+            lag.ahead.set(index);
+            // There is a next one: `lag` is in the list, and not its last.
+            slot.lag.set(lag.next.get());
         }
     }
 
@@ -351,6 +387,9 @@ impl Wheel {
             slot.tail.set(prev);
         } else {
             nodes[next].prev.set(prev);
+        }
+        if slot.lag.get() == index {
+            slot.lag.set(if next == NONE { prev } else { next });
         }
         if prev == NONE && next == NONE {
             self.mark_empty(place);
@@ -375,102 +414,14 @@ impl Wheel {
     }
 }
 
-/// The chunks, borrowed for the time of one step: no code but the wheel's runs meanwhile.
-struct Chunks<'a>(&'a [Box<[Node]>]);
-
-impl Chunks<'_> {
-    fn get(&self, index: u32) -> Option<&Node> {
-        self.0.get((index >> CHUNK_BITS) as usize)?.get((index & (CHUNK_LEN - 1)) as usize)
-    }
-}
-
-impl std::ops::Index<u32> for Chunks<'_> {
-    type Output = Node;
-
-    fn index(&self, index: u32) -> &Node {
-        &self.0[(index >> CHUNK_BITS) as usize][(index & (CHUNK_LEN - 1)) as usize]
-    }
-}
-
-impl Nodes {
-    const fn new() -> Nodes {
-        Nodes {
-            chunks: RefCell::new(Vec::new()),
-            first_free: Cell::new(NONE),
-            last_serial: Cell::new(0),
-        }
-    }
-
-    fn with<R>(&self, f: impl FnOnce(Chunks<'_>) -> R) -> R {
-        f(Chunks(&self.chunks.borrow()))
-    }
-
-    /// A free node under a new number.
-    fn take(&self) -> Timer {
-        if self.first_free.get() == NONE {
-            self.grow();
-        }
-        let index = self.first_free.get();
-        let serial = self.last_serial.get() + 1;
-        self.last_serial.set(serial);
-        self.with(|nodes| {
-            let node = &nodes[index];
-            self.first_free.set(node.next.get());
-            node.serial.set(serial);
-        });
-        Timer { node: index, serial }
-    }
-
-    /// Takes a node back that is in no list.
-    fn give(&self, index: u32) {
-        self.with(|nodes| {
-            let node = &nodes[index];
-            node.serial.set(0);
-            node.next.set(self.first_free.replace(index));
-        });
-    }
-
-    #[cold]
-    fn grow(&self) {
-        let mut chunks = self.chunks.borrow_mut();
-        let first = u32::try_from(chunks.len()).expect("a chunk for each 256 timers") << CHUNK_BITS;
-        // Lowest first, each before the next.
-        let nodes = (first..first + CHUNK_LEN).map(|index| {
-            let next = if index + 1 == first + CHUNK_LEN { NONE } else { index + 1 };
-            Node::free(next)
-        });
-        chunks.push(nodes.collect());
-        self.first_free.set(first);
-    }
-
-    /// Gives all chunks back; nothing is armed. Numbers go on where they were.
-    fn clear(&self) {
-        let mut chunks = self.chunks.borrow_mut();
-        if chunks.len() > 1 {
-            chunks.clear();
-            chunks.shrink_to_fit();
-            self.first_free.set(NONE);
-        }
-    }
-}
-
-impl Node {
-    const fn free(next: u32) -> Node {
-        Node {
-            tick: Cell::new(0),
-            owner: Cell::new(std::ptr::null()),
-            tag: Cell::new(0),
-            serial: Cell::new(0),
-            next: Cell::new(next),
-            prev: Cell::new(NONE),
-            place: Cell::new(0),
-        }
-    }
-}
-
 impl Slot {
     const fn new() -> Slot {
-        Slot { head: Cell::new(NONE), tail: Cell::new(NONE) }
+        Slot {
+            head: Cell::new(NONE),
+            tail: Cell::new(NONE),
+            lag: Cell::new(NONE),
+            lag_len: Cell::new(0),
+        }
     }
 }
 

@@ -56,6 +56,7 @@ const UNSAFE_FILES: &[&str] = &[
     "runtime/src/stack/mod.rs",
     "runtime/src/stack/pool.rs",
     "runtime/src/stack/tests.rs",
+    "runtime/src/stack/tests/batches.rs",
     "runtime/src/task/current.rs",
     "runtime/src/task/family.rs",
     "runtime/src/task/family/models.rs",

@@ -24,9 +24,9 @@ use crate::task::mailbox::{Description, Message};
 /// longest, so the guarantee of 20 ms leaves 4 ms for the kernel to run the sentinel.
 const SENTINEL_FIRST: Duration = Duration::from_millis(1);
 const SENTINEL_LAST: Duration = Duration::from_millis(16);
-/// See [`Core::paced`]. At 2,000 sleeps a second, of some 15 µs each, timers cost 3 % of a
-/// processor besides what their threads do, and are late by half a millisecond at most.
-const TIMER_PACE_NS: u64 = 500_000;
+/// See [`Core::paced`]. At 1,400 sleeps a second, of some 15 µs each, timers cost 2 % of a
+/// processor besides what their threads do, and are late by 0.7 ms at most.
+const TIMER_PACE_NS: u64 = 700_000;
 const TIMER_BURST: u64 = 16;
 /// How many entries beside the first a thief takes from a deque of threads.
 const STEAL_MORE_MAX: usize = 16;

@@ -11,7 +11,7 @@
 //!                                           ▲                               ▼   │
 //!                                           └───────────(5)───────────────  Stack
 //!   (1) arena grows by one chunk          (2) Pool::take refills, a batch at a time
-//!   (3) Pool::take, guard on first use    (4) Pool::give
+//!   (3) Pool::take, guards on first use   (4) Pool::give
 //!   (5) drop of a Stack; Pool::give of a surplus batch; drop of a Pool
 //!   (6) Pool::on_idle, drop of a Pool     (7) drop of a Pool, or want of address space
 //! ```
@@ -149,17 +149,22 @@ impl Slot {
         self.bottom() + GUARD_BYTES
     }
 
-    /// Discards the pages between the limit and `keep_bytes` below the base.
+    /// Discards all pages above the guard.
     ///
     /// Locked memory (`mlockall`) refuses; its owner wanted the pages to stay, so they stay.
     ///
     /// # Safety
     ///
     /// S1: no frame lies on the stack: it belongs to the caller, who runs nothing on it.
-    unsafe fn discard_below(&self, keep_bytes: usize) {
-        let len = self.class().usable_bytes() - keep_bytes;
+    unsafe fn discard(&self) {
+        let (address, len) = self.below(0);
         // SAFETY: S1: limit to base lie in the slot, hence in its chunk's mapping. S2: our S1.
-        let _ = unsafe { crate::os::discard(self.limit() as *mut u8, len) };
+        let _ = unsafe { crate::os::discard(address, len) };
+    }
+
+    /// The range between the limit and `keep_bytes` below the base.
+    fn below(&self, keep_bytes: usize) -> (*mut u8, usize) {
+        (self.limit() as *mut u8, self.class().usable_bytes() - keep_bytes)
     }
 }
 

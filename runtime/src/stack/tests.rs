@@ -9,6 +9,8 @@ use super::class::DEFAULT_STRIDE;
 use super::*;
 use crate::os::{self, child};
 
+mod batches;
+
 const FALLBACK: (&str, &str) = ("SYLVAN_TEST_GUARDS", "mprotect");
 
 /// Writes one byte at an address of a stack.
@@ -350,7 +352,9 @@ fn forcing_the_fallback_changes_guards_from_then_on_and_both_kinds_mix() {
     let mut stacks: Vec<_> = (0..40).map(|_| pool.take(Class::DEFAULT).unwrap()).collect();
     let before = os::map_count_used().unwrap();
     force_mprotect_guards(true);
-    stacks.extend((0..40).map(|_| pool.take(Class::DEFAULT).unwrap()));
+    // Those come first that were guarded ahead.
+    let count = pool.guarded_ahead() + 40;
+    stacks.extend((0..count).map(|_| pool.take(Class::DEFAULT).unwrap()));
     assert!(os::map_count_used().unwrap() >= before + 70);
     // A worker that has guards of one kind at hand may get the other kind next.
     force_mprotect_guards(false);

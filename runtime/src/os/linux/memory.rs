@@ -83,8 +83,6 @@ pub(crate) unsafe fn unmap(address: *mut u8, len: usize) {
 ///
 /// S1: the range lies in one reservation. S2: nothing that it holds is needed any more.
 pub(crate) unsafe fn install_guard(address: *mut u8, len: usize) -> io::Result<()> {
-    /// `MADV_GUARD_INSTALL` of `linux/mman.h`, which the oldest `libc` we accept does not name.
-    const MADV_GUARD_INSTALL: libc::c_int = 102;
     // SAFETY: S1 and S2; the call drops the pages of the range and nothing else.
     checked(unsafe { libc::madvise(address.cast(), len, MADV_GUARD_INSTALL) })
 }
@@ -132,8 +130,7 @@ pub(crate) unsafe fn discard(address: *mut u8, len: usize) -> io::Result<()> {
 /// S1, S2: as for [`discard`], for each range.
 pub(crate) unsafe fn discard_all(ranges: impl Iterator<Item = (*mut u8, usize)>) {
     const BATCH: usize = 128;
-    const EMPTY: libc::iovec = libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 };
-    let mut batch = [EMPTY; BATCH];
+    let mut batch = [EMPTY_RANGE; BATCH];
     let mut len = 0;
     for (address, bytes) in ranges {
         batch[len] = libc::iovec { iov_base: address.cast(), iov_len: bytes };
@@ -152,30 +149,8 @@ pub(crate) unsafe fn discard_all(ranges: impl Iterator<Item = (*mut u8, usize)>)
 ///
 /// S1, S2: as for [`discard_all`].
 unsafe fn discard_batch(batch: &[libc::iovec]) {
-    /// `PIDFD_SELF_THREAD_GROUP` of `linux/pidfd.h`: this process, without a descriptor.
-    const PIDFD_SELF: libc::c_int = -10_001;
-    static CANNOT: AtomicBool = AtomicBool::new(false);
-    let mut done = 0;
-    // ORDERING: Relaxed; what the kernel has once refused.
-    if batch.len() > 1 && !CANNOT.load(Ordering::Relaxed) {
-        let (first, count) = (batch.as_ptr(), batch.len());
-        // SAFETY: S1 and S2; the array outlives the call.
-        let advised = unsafe {
-            libc::syscall(
-                libc::SYS_process_madvise,
-                PIDFD_SELF,
-                first,
-                count,
-                libc::MADV_DONTNEED,
-                0,
-            )
-        };
-        match usize::try_from(advised) {
-            Ok(bytes) => done = bytes,
-            // ORDERING: Relaxed; as above.
-            Err(_) => CANNOT.store(true, Ordering::Relaxed),
-        }
-    }
+    // SAFETY: S1: ours. S2: ours; the advice drops pages.
+    let mut done = unsafe { advise_batch(batch, libc::MADV_DONTNEED, &DISCARDS_REFUSED) };
     // What the kernel stopped before, at a range that is locked or because it cannot do it at all.
     for range in batch {
         match done.checked_sub(range.iov_len) {
@@ -187,6 +162,67 @@ unsafe fn discard_batch(batch: &[libc::iovec]) {
                 let _ = unsafe { discard(range.iov_base.cast(), range.iov_len) };
             }
         }
+    }
+}
+
+/// Makes ranges of `len` bytes each fault on every access, as if each were given to
+/// [`install_guard`], with one system call for up to 32 of them where the kernel can
+/// (`process_madvise` on itself, Linux 6.15). Says how many of them, counted from the first, have
+/// their guard now; the rest must be guarded one by one, which also tells why it cannot be done.
+///
+/// A range then costs 1.3 µs instead of 1.7 here, the rest being the walk to its page table.
+///
+/// # Safety
+///
+/// S1, S2: as for [`install_guard`], for each range.
+pub(crate) unsafe fn install_guards(ranges: impl Iterator<Item = *mut u8>, len: usize) -> usize {
+    const BATCH: usize = 32;
+    let mut batch = [EMPTY_RANGE; BATCH];
+    let mut count = 0;
+    for (place, address) in batch.iter_mut().zip(ranges) {
+        *place = libc::iovec { iov_base: address.cast(), iov_len: len };
+        count += 1;
+    }
+    // SAFETY: S1: ours. S2: ours; the advice drops pages.
+    unsafe { advise_batch(&batch[..count], MADV_GUARD_INSTALL, &GUARDS_REFUSED) / len }
+}
+
+/// Gives `advice` on all ranges of a batch by one system call, and returns how many of their
+/// bytes, counted from the first, it was carried out for. That is 0 where the kernel cannot do it;
+/// `refused` remembers that, so that it is asked once. Of locked memory the answer looks the same:
+/// a process that locks some goes on without batches, at no other cost.
+///
+/// # Safety
+///
+/// S1: each range lies in one reservation. S2: `advice` does no harm to what the ranges hold.
+unsafe fn advise_batch(batch: &[libc::iovec], advice: libc::c_int, refused: &AtomicBool) -> usize {
+    /// `PIDFD_SELF_THREAD_GROUP` of `linux/pidfd.h`: this process, without a descriptor.
+    const PIDFD_SELF: libc::c_int = -10_001;
+    // ORDERING: Relaxed; it tells of the kernel alone, and whoever does not see it asks again.
+    if batch.len() < 2 || refused.load(Ordering::Relaxed) {
+        return 0;
+    }
+    let (first, count) = (batch.as_ptr(), batch.len());
+    // SAFETY: S1 and S2; the array outlives the call.
+    let advised =
+        unsafe { libc::syscall(libc::SYS_process_madvise, PIDFD_SELF, first, count, advice, 0) };
+    if let Ok(bytes) = usize::try_from(advised) {
+        return bytes;
+    }
+    let error = io::Error::last_os_error().raw_os_error();
+    if !matches!(error, Some(libc::EINTR | libc::EAGAIN | libc::ENOMEM)) {
+        // ORDERING: Relaxed; as above.
+        refused.store(true, Ordering::Relaxed);
+    }
+    0
+}
+
+/// Makes this process behave as on a kernel that takes no batches.
+#[cfg(test)]
+pub(crate) fn refuse_batches() {
+    for refused in [&DISCARDS_REFUSED, &GUARDS_REFUSED] {
+        // ORDERING: Relaxed, as in `advise_batch`.
+        refused.store(true, Ordering::Relaxed);
     }
 }
 
@@ -219,3 +255,10 @@ pub(crate) fn map_count_used() -> Option<usize> {
 fn checked(result: libc::c_int) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
+
+/// `MADV_GUARD_INSTALL` of `linux/mman.h`, which the oldest `libc` we accept does not name.
+const MADV_GUARD_INSTALL: libc::c_int = 102;
+/// What the kernel has refused once to do for several ranges; see [`advise_batch`].
+static DISCARDS_REFUSED: AtomicBool = AtomicBool::new(false);
+static GUARDS_REFUSED: AtomicBool = AtomicBool::new(false);
+const EMPTY_RANGE: libc::iovec = libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 };
