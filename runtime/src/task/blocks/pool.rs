@@ -101,12 +101,16 @@ impl Pool {
     /// # Safety
     /// S1: each was taken from this pool and not given back since, and nobody uses it any more.
     pub(super) unsafe fn give(&mut self, blocks: &[Cell<Block>], now_ns: fn() -> u64) {
-        for block in blocks {
-            let block = block.get().cast::<u8>();
+        let mut rest = blocks.iter().map(Cell::get).peekable();
+        while let Some(block) = rest.next() {
             // SAFETY: S1: a block of a chunk, which stays mapped while it is out.
             let number = unsafe { number_of(block) };
             let chunk = self.chunks[number].as_mut().expect("a block is out");
-            chunk.give(block.addr().get() % CHUNK_BYTES);
+            chunk.give(block);
+            // Those that were taken together come back together, mostly.
+            while let Some(block) = rest.next_if(|&block| chunk.holds(block)) {
+                chunk.give(block);
+            }
             self.lowest = self.lowest.min(number);
             if chunk.free_count == CHUNK_BLOCKS {
                 self.whole_count += 1;
@@ -215,8 +219,13 @@ impl Chunk {
         count
     }
 
-    /// Takes the block back that lies so many bytes from the chunk's beginning.
-    fn give(&mut self, offset: usize) {
+    fn holds(&self, block: Block) -> bool {
+        block.addr().get() & !(CHUNK_BYTES - 1) == self.base.addr().get()
+    }
+
+    /// Takes a block back that it holds.
+    fn give(&mut self, block: Block) {
+        let offset = block.addr().get() % CHUNK_BYTES;
         let index = (offset - HEAD_BYTES) / BLOCK_BYTES;
         let (word, bit) = (index / 64, 1 << (index % 64));
         debug_assert_eq!(self.free[word] & bit, 0, "a header is freed twice");
@@ -239,7 +248,7 @@ impl Drop for Chunk {
 ///
 /// # Safety
 /// S1: the block's chunk is mapped.
-unsafe fn number_of(block: NonNull<u8>) -> usize {
+unsafe fn number_of(block: Block) -> usize {
     let base = block.as_ptr().map_addr(|address| address & !(CHUNK_BYTES - 1));
     // SAFETY: chunks are aligned to their size, so this is where `Chunk::map` has written the
     // number (S1).

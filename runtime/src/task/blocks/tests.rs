@@ -7,8 +7,8 @@ use std::collections::HashSet;
 use super::pool::{CHUNK_BLOCKS, CHUNKS_KEPT, Pool};
 use super::{BATCH, Block, CACHE_MAX, Cache, REST_NS, give_one, take_one};
 
-/// What [`now`] tells; each test has a kernel thread of its own.
 std::thread_local! {
+    /// What [`now`] tells; each test has a kernel thread of its own.
     static NOW_NS: Cell<u64> = const { Cell::new(0) };
 }
 
