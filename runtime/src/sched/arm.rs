@@ -193,8 +193,7 @@ fn await_thief(slot: &'static Slot, site: &'static Location<'static>) {
     let me = current::me();
     let scope = ScopeData::new(&me);
     // SAFETY: S1: it stays in this frame until the close below; the wait is shielded.
-    unsafe { scope.open() };
-    scope.adopt(&thief);
+    unsafe { scope.adopt(&thief) };
     if me.state.is_cancelled() {
         door::cancel(&thief);
     }
