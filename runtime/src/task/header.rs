@@ -62,7 +62,7 @@ pub(crate) struct Header {
     /// Guards `scopes` and the siblings of the children; see `family`.
     pub(crate) family_lock: AtomicBool,
     /// Whether this thread stands in its parent's list; FAMILY-LOCK of the parent. Read without
-    /// the lock by the thread itself: once true it stays true until the end.
+    /// the lock by the thread itself: once true it stays true until the thread takes it back.
     pub(crate) linked: AtomicBool,
     /// HOME-ONLY. Whether the thread stands in its worker's registry.
     pub(crate) registered: Cell<bool>,
@@ -150,7 +150,17 @@ impl Header {
     /// Makes a header with `birth.refs` references, all of which the caller holds. The payload is
     /// not initialised.
     pub(crate) fn allocate(birth: Birth) -> NonNull<Header> {
-        let block = current::take_block();
+        Header::write(current::take_block(), birth)
+    }
+
+    /// The same by the worker whose cache that is.
+    #[inline]
+    pub(crate) fn allocate_from(cache: &BlockCache, birth: Birth) -> NonNull<Header> {
+        Header::write(cache.take(), birth)
+    }
+
+    #[inline]
+    fn write(block: Block, birth: Birth) -> NonNull<Header> {
         let extra = match birth.name {
             None => ptr::null_mut(),
             Some(_) => Box::into_raw(Box::new(Extra { name: birth.name, locals: Locals::new() })),
@@ -274,6 +284,30 @@ impl Header {
         // ORDERING: Acquire; pairs with the Release of all other owners.
         std::sync::atomic::fence(Ordering::Acquire);
         // SAFETY: that was the last reference.
+        unsafe { free(this) };
+    }
+
+    /// Gives two references up.
+    ///
+    /// # Safety
+    /// S1: the caller owns two references to `this` and does not use it after.
+    pub(crate) unsafe fn release_both(this: NonNull<Header>) {
+        // SAFETY: the caller owns references (S1).
+        let header = unsafe { this.as_ref() };
+        // As in `release`.
+        //
+        // ORDERING: Acquire; pairs with the Release of all other owners.
+        if header.refs.load(Ordering::Acquire) == 2 {
+            // SAFETY: those were the last references.
+            return unsafe { free(this) };
+        }
+        // ORDERING: Release; what this owner did happens before the block is freed.
+        if header.refs.fetch_sub(2, Ordering::Release) != 2 {
+            return;
+        }
+        // ORDERING: Acquire; pairs with the Release of all other owners.
+        std::sync::atomic::fence(Ordering::Acquire);
+        // SAFETY: those were the last references.
         unsafe { free(this) };
     }
 }
@@ -410,16 +444,22 @@ impl BlockCache {
         self.blocks.rest();
     }
 
+    #[inline]
     pub(crate) fn next_id(&self) -> NonZeroU64 {
         if self.next_id.get() == self.end_id.get() {
-            // ORDERING: Relaxed; only uniqueness matters.
-            let first = NEXT_ID.fetch_add(IDS_PER_BATCH, Ordering::Relaxed);
-            self.next_id.set(first);
-            self.end_id.set(first + IDS_PER_BATCH);
+            self.take_ids();
         }
         let id = self.next_id.get();
         self.next_id.set(id + 1);
         NonZeroU64::new(id).expect("the counter starts at 1")
+    }
+
+    #[cold]
+    fn take_ids(&self) {
+        // ORDERING: Relaxed; only uniqueness matters.
+        let first = NEXT_ID.fetch_add(IDS_PER_BATCH, Ordering::Relaxed);
+        self.next_id.set(first);
+        self.end_id.set(first + IDS_PER_BATCH);
     }
 }
 

@@ -31,7 +31,6 @@ unsafe impl Send for World {}
 impl World {
     fn new() -> Arc<World> {
         let parent = Header::for_model();
-        parent.state.transition_to_running();
         let scope = ScopeData::new(&parent);
         Arc::new(World {
             parent,
