@@ -15,9 +15,10 @@
 //! chunk are touched in order and only when needed, and the upper chunks fall empty.
 //!
 //! **Giving back.** A chunk whose blocks are all free is unmapped when it has not been needed for
-//! [`REST_NS`], by whoever returns a batch then, or by a worker that sleeps; a few are kept. Workers
-//! empty their caches before they sleep if this may free a chunk. Never at once: a burst is often
-//! followed by another, and faulting the pages in costs more than the threads.
+//! [`REST_NS`], by whoever returns a batch then, or by a worker that sleeps; a few are kept. Where
+//! there are more, workers empty their caches before they sleep, for one block keeps a chunk. Never
+//! at once: a burst is often followed by another, and faulting the pages in costs more than the
+//! threads.
 //!
 //! One lock guards the pool. It is taken once a batch and never held across a system call but the
 //! one that maps a new chunk. Under the model checker and under AddressSanitizer, which shall see

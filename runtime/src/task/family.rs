@@ -13,11 +13,11 @@
 //!
 //! *The count at home.* Most children are spawned by their parent and end on its worker, most of
 //! them in place, and an atomic addition for each of the two costs as much as half of the rest. So
-//! until the parent waits, who spawns or ends on the parent's worker counts in a plain field beside
-//! the word. All of them are one kernel thread, so no two touch the field at once; it may fall below
-//! zero, as may the word, for a thread that was counted here may end elsewhere, or the other way
-//! round. Only the sum means something, and only the parent wants it. Before the parent waits it
-//! adds the field to the word, and from then on everybody uses the word.
+//! until the parent waits, who spawns or ends on the parent's worker counts in a plain field
+//! beside the word. All of them are one kernel thread, so no two touch the field at once. It may
+//! fall below zero, as may the word, for a thread that was counted here may end elsewhere, or the
+//! other way round. Only the sum means something, and only the parent wants it. Before the parent
+//! waits it adds the field to the word, and from then on everybody uses the word.
 //!
 //! *The list.* It is guarded by the family lock of the parent's header, a spin lock that is never
 //! held over user code, a wait, or another family lock. `cancel` first sets the parent's CANCEL

@@ -2,10 +2,10 @@
 //!
 //! A spawn must cost one small allocation at most, and a million unstarted threads less than
 //! 256 bytes each. So everything that belongs to a thread but not to its stack lies in one block
-//! of [`BLOCK_BYTES`], from the cache of its worker (see `blocks`): links for every list that a thread can
-//! stand in, so that no list allocates, and 56 bytes for the closure before and the result after
-//! the thread has run. Kernel threads have a header too, so that locks, joins and wakes need not
-//! ask which kind of thread they face.
+//! of [`BLOCK_BYTES`], from the cache of its worker (see `blocks`): links for every list that a
+//! thread can stand in, so that no list allocates, and 56 bytes for the closure before and the
+//! result after the thread has run. Kernel threads have a header too, so that locks, joins and
+//! wakes need not ask which kind of thread they face.
 //!
 //! The file never schedules, never touches user code except to drop what was left to it, and
 //! never frees a block that somebody still counts.

@@ -30,7 +30,7 @@ pub(super) struct Chunk {
     base: NonNull<u8>,
     /// How many blocks are free, which they are, and a word below which none is.
     free_count: usize,
-    free: [u64; WORDS],
+    free: Box<[u64; WORDS]>,
     lowest: usize,
 }
 
@@ -40,7 +40,7 @@ unsafe impl Send for Chunk {}
 /// See the file's comment.
 pub(super) struct Pool {
     /// By number; `None` where one was unmapped, until the next growth takes the place.
-    chunks: Vec<Option<Box<Chunk>>>,
+    chunks: Vec<Option<Chunk>>,
     chunk_count: usize,
     /// No chunk below this number has a free block.
     lowest: usize,
@@ -100,7 +100,7 @@ impl Pool {
     ///
     /// # Safety
     /// S1: each was taken from this pool and not given back since, and nobody uses it any more.
-    pub(super) unsafe fn give(&mut self, blocks: &[Cell<Block>], now_ns: fn() -> u64) {
+    pub(super) unsafe fn give(&mut self, blocks: &[Cell<Block>], now_ns: impl Fn() -> u64) {
         let mut rest = blocks.iter().map(Cell::get).peekable();
         while let Some(block) = rest.next() {
             // SAFETY: S1: a block of a chunk, which stays mapped while it is out.
@@ -122,7 +122,7 @@ impl Pool {
     }
 
     /// Removes a chunk, the uppermost one, that was free for [`REST_NS`], beyond those kept.
-    pub(super) fn remove_rested(&mut self, now_ns: fn() -> u64) -> Option<Box<Chunk>> {
+    pub(super) fn remove_rested(&mut self, now_ns: impl Fn() -> u64) -> Option<Chunk> {
         if self.trim_at_ns == u64::MAX {
             return None;
         }
@@ -143,7 +143,7 @@ impl Pool {
     }
 
     /// Removes all free chunks beyond those kept.
-    pub(super) fn remove_all(&mut self) -> Vec<Box<Chunk>> {
+    pub(super) fn remove_all(&mut self) -> Vec<Chunk> {
         let excess = self.whole_count.saturating_sub(CHUNKS_KEPT);
         let removed = (0..excess).filter_map(|_| self.remove_whole()).collect();
         self.whole_count_min = self.whole_count;
@@ -158,8 +158,8 @@ impl Pool {
         self.trim_at_ns = if excess { now_ns + REST_NS } else { u64::MAX };
     }
 
-    fn remove_whole(&mut self) -> Option<Box<Chunk>> {
-        let whole = |chunk: &Option<Box<Chunk>>| {
+    fn remove_whole(&mut self) -> Option<Chunk> {
+        let whole = |chunk: &Option<Chunk>| {
             chunk.as_ref().is_some_and(|chunk| chunk.free_count == CHUNK_BLOCKS)
         };
         let number = self.chunks.iter().rposition(whole)?;
@@ -173,7 +173,7 @@ impl Pool {
     fn grow(&mut self) {
         let vacant = self.chunks.iter().position(Option::is_none);
         let number = vacant.unwrap_or(self.chunks.len());
-        let chunk = Some(Box::new(Chunk::map(number, self.chunk_count >= SMALL_PAGED)));
+        let chunk = Some(Chunk::map(number, self.chunk_count >= SMALL_PAGED));
         match vacant {
             Some(number) => self.chunks[number] = chunk,
             None => self.chunks.push(chunk),
@@ -193,7 +193,7 @@ impl Chunk {
         };
         // SAFETY: the chunk's first bytes, which belong to no block; aligned, for the chunk is.
         unsafe { base.cast::<usize>().write(number) };
-        let mut free = [u64::MAX; WORDS];
+        let mut free = Box::new([u64::MAX; WORDS]);
         free[WORDS - 1] >>= WORDS * 64 - CHUNK_BLOCKS;
         Chunk { base, free_count: CHUNK_BLOCKS, free, lowest: 0 }
     }

@@ -7,15 +7,6 @@ use std::collections::HashSet;
 use super::pool::{CHUNK_BLOCKS, CHUNKS_KEPT, Pool};
 use super::{BATCH, Block, CACHE_MAX, Cache, REST_NS, give_one, take_one};
 
-std::thread_local! {
-    /// What [`now`] tells; each test has a kernel thread of its own.
-    static NOW_NS: Cell<u64> = const { Cell::new(0) };
-}
-
-fn now() -> u64 {
-    NOW_NS.get()
-}
-
 fn take(pool: &mut Pool, count: usize) -> Vec<Cell<Block>> {
     let blocks = vec![Cell::new(Block::dangling()); count];
     let mut taken = 0;
@@ -25,19 +16,19 @@ fn take(pool: &mut Pool, count: usize) -> Vec<Cell<Block>> {
     blocks
 }
 
-fn give(pool: &mut Pool, blocks: &[Cell<Block>]) {
+fn give(pool: &mut Pool, blocks: &[Cell<Block>], now_ns: u64) {
     // SAFETY: S1: the callers have taken them and use them no more.
-    unsafe { pool.give(blocks, now) };
+    unsafe { pool.give(blocks, || now_ns) };
 }
 
 /// Takes and gives so many chunks' blocks.
-fn burst(pool: &mut Pool, chunks: usize) {
+fn burst(pool: &mut Pool, chunks: usize, now_ns: u64) {
     let blocks = take(pool, chunks * CHUNK_BLOCKS);
-    give(pool, &blocks);
+    give(pool, &blocks, now_ns);
 }
 
-fn removed(pool: &mut Pool) -> usize {
-    std::iter::from_fn(|| pool.remove_rested(now)).count()
+fn removed(pool: &mut Pool, now_ns: u64) -> usize {
+    std::iter::from_fn(|| pool.remove_rested(|| now_ns)).count()
 }
 
 #[test]
@@ -49,7 +40,7 @@ fn blocks_that_are_out_are_distinct_and_apart() {
     let bytes = size_of::<crate::task::Header>();
     assert!(addresses.windows(2).all(|pair| pair[1] - pair[0] >= bytes));
     assert!(addresses.iter().all(|address| address % align_of::<crate::task::Header>() == 0));
-    give(&mut pool, &blocks);
+    give(&mut pool, &blocks, 0);
 }
 
 #[test]
@@ -58,7 +49,7 @@ fn a_batch_comes_with_its_lowest_block_last() {
     let blocks = vec![Cell::new(Block::dangling()); BATCH];
     assert_eq!(pool.take(&blocks), BATCH);
     assert!(blocks.windows(2).all(|pair| pair[0].get() > pair[1].get()));
-    give(&mut pool, &blocks);
+    give(&mut pool, &blocks, 0);
 }
 
 #[test]
@@ -68,37 +59,31 @@ fn blocks_that_came_back_are_taken_before_a_chunk_is_mapped() {
     let known: HashSet<Block> = first.iter().map(Cell::get).collect();
     // Each third, so that no word of the bit set is full.
     let some: Vec<_> = first.iter().step_by(3).cloned().collect();
-    give(&mut pool, &some);
+    give(&mut pool, &some, 0);
     let again = take(&mut pool, some.len());
     assert!(again.iter().all(|block| known.contains(&block.get())));
-    give(&mut pool, &first);
+    give(&mut pool, &first, 0);
 }
 
 #[test]
 fn chunks_that_have_rested_go_but_those_kept() {
     let mut pool = Pool::new();
-    burst(&mut pool, CHUNKS_KEPT + 3);
-    NOW_NS.set(REST_NS - 1);
-    assert_eq!(removed(&mut pool), 0, "they may be needed again soon");
-    NOW_NS.set(REST_NS);
-    assert_eq!(removed(&mut pool), 1, "only one more than those kept was free when it began");
-    NOW_NS.set(2 * REST_NS);
-    assert_eq!(removed(&mut pool), 2);
+    burst(&mut pool, CHUNKS_KEPT + 3, 0);
+    assert_eq!(removed(&mut pool, REST_NS - 1), 0, "they may be needed again soon");
+    assert_eq!(removed(&mut pool, REST_NS), 1, "the others were free after it began to count");
+    assert_eq!(removed(&mut pool, 2 * REST_NS), 2);
     assert_eq!(pool.trim_at_ns(), u64::MAX, "nobody need look again");
 }
 
 #[test]
 fn chunks_that_were_needed_meanwhile_stay_until_they_have_rested() {
     let mut pool = Pool::new();
-    burst(&mut pool, CHUNKS_KEPT + 3);
+    burst(&mut pool, CHUNKS_KEPT + 3, 0);
     for look in 1..5 {
-        NOW_NS.set(look * REST_NS - 1);
-        burst(&mut pool, CHUNKS_KEPT + 1);
-        NOW_NS.set(look * REST_NS);
-        assert_eq!(removed(&mut pool), 0, "all but two were needed, and two are kept");
+        burst(&mut pool, CHUNKS_KEPT + 1, look * REST_NS - 1);
+        assert_eq!(removed(&mut pool, look * REST_NS), 0, "all but two were needed");
     }
-    NOW_NS.set(5 * REST_NS);
-    assert_eq!(removed(&mut pool), 3);
+    assert_eq!(removed(&mut pool, 5 * REST_NS), 3);
 }
 
 #[test]
@@ -107,11 +92,11 @@ fn a_chunk_with_a_block_out_stays() {
     let mut blocks = take(&mut pool, (CHUNKS_KEPT + 3) * CHUNK_BLOCKS);
     // The last one lies in the uppermost chunk.
     let out = blocks.split_off(blocks.len() - 1);
-    give(&mut pool, &blocks);
+    give(&mut pool, &blocks, 0);
     assert_eq!(pool.remove_all().len(), 2);
-    give(&mut pool, &out);
+    give(&mut pool, &out, 0);
     assert_eq!(pool.remove_all().len(), 1);
-    burst(&mut pool, CHUNKS_KEPT + 1);
+    burst(&mut pool, CHUNKS_KEPT + 1, 0);
     assert_eq!(pool.remove_all().len(), 1, "the numbers of removed chunks are taken again");
 }
 
