@@ -33,7 +33,6 @@ pub(super) struct JoinInner<T> {
     thread: ManuallyDrop<Thread>,
     /// The runtime, where the end of the thread takes more than a wake: 1:1, and N:1 from outside.
     runtime: Option<Arc<Shared>>,
-    taken: bool,
     result: PhantomData<T>,
 }
 
@@ -53,7 +52,7 @@ impl<T> JoinInner<T> {
     #[inline]
     fn with(thread: HeaderRef, runtime: Option<Arc<Shared>>) -> JoinInner<T> {
         let thread = ManuallyDrop::new(Thread(thread));
-        JoinInner { thread, runtime, taken: false, result: PhantomData }
+        JoinInner { thread, runtime, result: PhantomData }
     }
 
     #[cold]
@@ -72,7 +71,7 @@ impl<T> JoinInner<T> {
     }
 
     // SUSPENDS
-    pub(super) fn join(mut self, site: &'static Location<'static>) -> Result<T> {
+    pub(super) fn join(self, site: &'static Location<'static>) -> Result<T> {
         let header = &self.thread.0;
         door::switch_point();
         if !header.state.is_finished() {
@@ -90,10 +89,32 @@ impl<T> JoinInner<T> {
             // It had to run the thread itself, and came to where nothing could move.
             panic!("{verdict}");
         }
-        self.taken = true;
-        // SAFETY: S1: finished with this handle alive, so the outcome was kept for it; `taken`
-        // keeps the drop from touching it again.
-        unsafe { packet::take_outcome::<T>(&self.thread.0) }
+        // The drop would take the outcome once more; what else it does is done here.
+        let mut this = ManuallyDrop::new(self);
+        // SAFETY: S1: finished with this handle alive, so the outcome was kept for it.
+        let outcome = unsafe { packet::take_outcome::<T>(&this.thread.0) };
+        drop(this.runtime.take());
+        // SAFETY: S1: it has finished, and `this` goes unused.
+        unsafe { this.release() };
+        outcome
+    }
+
+    /// Gives up the handle's reference, and the one that the thread has left to it.
+    ///
+    /// # Safety
+    /// S1: the thread has finished, and `self.thread` is not used any more.
+    #[inline]
+    unsafe fn release(&mut self) {
+        // SAFETY: not used after this (S1).
+        let thread = unsafe { ManuallyDrop::take(&mut self.thread) }.0.into_raw();
+        // SAFETY: our reference, which is given up below.
+        if unsafe { thread.as_ref() }.state.is_left_to_handle() {
+            // SAFETY: S1: our reference, and the one that the thread has left with its end.
+            unsafe { Header::release_both(thread) };
+        } else {
+            // SAFETY: S1: our reference.
+            unsafe { Header::release(thread) };
+        }
     }
 
     // SUSPENDS
@@ -158,26 +179,17 @@ impl<T> JoinInner<T> {
 impl<T> Drop for JoinInner<T> {
     #[inline]
     fn drop(&mut self) {
-        // SAFETY: not used after this.
-        let thread = unsafe { ManuallyDrop::take(&mut self.thread) }.0.into_raw();
-        // SAFETY: our reference, which is given up below.
-        let header = unsafe { thread.as_ref() };
-        if !self.taken {
-            match header.state.drop_handle() {
-                Dropped::GivenToThread => return,
-                Dropped::Finished => {
-                    // SAFETY: finished with this handle alive, so the outcome lies there untaken.
-                    let dropped = unsafe { (header.vtable.drop_outcome)(header) };
-                    life::note_dropped(header, dropped);
-                }
+        let header = &self.thread.0;
+        match header.state.drop_handle() {
+            // With our reference, which `ManuallyDrop` keeps from being given up here.
+            Dropped::GivenToThread => (),
+            Dropped::Finished => {
+                // SAFETY: finished with this handle alive, so the outcome lies there untaken.
+                let dropped = unsafe { (header.vtable.drop_outcome)(header) };
+                life::note_dropped(header, dropped);
+                // SAFETY: S1: it has finished, and we are dropped.
+                unsafe { self.release() };
             }
-        }
-        if header.state.is_left_to_handle() {
-            // SAFETY: S1: our reference, and the one that the thread has left with its end.
-            unsafe { Header::release_both(thread) };
-        } else {
-            // SAFETY: S1: our reference.
-            unsafe { Header::release(thread) };
         }
     }
 }
