@@ -13,6 +13,7 @@ mod fairness;
 mod in_place;
 mod join;
 mod locals;
+mod memory;
 mod park;
 mod runtime;
 mod scope;

@@ -27,8 +27,8 @@ pub(crate) use linux::{
     fault::{AltStack, install_fault_handler, write_stderr},
     futex::{futex_wait, futex_wake},
     memory::{
-        discard, discard_all, install_guard, install_guards, map_count_limit, map_count_used,
-        map_reserve, protect_none, unmap,
+        discard, discard_all, install_guard, install_guards, map_aligned, map_count_limit,
+        map_count_used, map_reserve, protect_none, unmap,
     },
     thread::{at_fork_in_child, at_thread_exit, set_timer_slack},
     trace::{Frame, locate, visit_frames},

@@ -240,8 +240,7 @@ fn await_thief(slot: &'static Slot, site: &'static Location<'static>) {
     let me = current::me();
     let scope = ScopeData::new(&me);
     // SAFETY: S1: it stays in this frame until the close below; the wait is shielded.
-    unsafe { scope.open() };
-    scope.adopt(&thief);
+    unsafe { scope.adopt(&thief) };
     if me.state.is_cancelled() {
         door::cancel(&thief);
     }
@@ -284,7 +283,8 @@ where
 
 /// The anonymous thread that runs a slot's job. Its packet is the slot's address.
 ///
-/// Two references: the scheduler's, and one for the slot's owner.
+/// Three references: the scheduler's, that of a handle which is gone, see `State::drop_handle`, and
+/// one for the slot's owner.
 pub(crate) fn thread_for(slot: &'static Slot, class: Class) -> NonNull<Header> {
     let header = Header::allocate(Birth {
         kind: Kind::Green,
@@ -294,7 +294,7 @@ pub(crate) fn thread_for(slot: &'static Slot, class: Class) -> NonNull<Header> {
         site: Location::caller(),
         name: None,
         boxed: false,
-        refs: 2,
+        refs: 3,
         id: current::next_id(),
     });
     // SAFETY: just made.
@@ -306,8 +306,8 @@ pub(crate) fn thread_for(slot: &'static Slot, class: Class) -> NonNull<Header> {
 
 /// Takes down a thread that was made for a slot whose claim was lost.
 pub(crate) fn discard(thread: NonNull<Header>) {
-    for _ in 0..2 {
-        // SAFETY: S1: both references are the caller's.
+    for _ in 0..3 {
+        // SAFETY: S1: all references are the caller's.
         unsafe { Header::release(thread) };
     }
 }

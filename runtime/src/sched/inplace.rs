@@ -194,6 +194,7 @@ pub(crate) fn end_scope(scope: &ScopeData, kind: WaitKind, site: &'static Locati
     if scope.is_empty() {
         return;
     }
+    scope.merge();
     // Shielded: the children are cancelled with their parent, and it has to see them end.
     let _shield = Shield::raise();
     while !scope.is_empty() {

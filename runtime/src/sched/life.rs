@@ -31,32 +31,32 @@ pub(crate) fn run(core: &Core, thread: NonNull<Header>) {
     let header = unsafe { thread.as_ref() };
     header.in_place.set(!before.is_null());
     current::set_green(header);
-    header.state.transition_to_running();
-    run_closure(header, core.cancelling.get());
+    run_closure(header, core.cancelling.get(), take_refusal(core, header));
     // The closure may have waited, but a thread comes back to the worker that it left.
-    finish(core, thread);
-    current::set_green(before);
+    finish(core, thread, before);
 }
 
 /// Steps 2 and 3: calls the closure, or drops it where the thread was cancelled before it began.
-pub(crate) fn run_closure(header: &Header, cancelled: bool) {
-    let refusal = take_refusal(header);
-    let payload = match refusal {
-        Some(error) => Some(Box::new(error) as Box<dyn Any + Send>),
-        None if cfg!(panic = "unwind") && (cancelled || is_born_cancelled(header)) => {
-            Some(Cancelled::payload())
-        }
-        None => None,
-    };
-    match payload {
+#[inline]
+pub(crate) fn run_closure(header: &Header, cancelled: bool, refusal: Option<std::io::Error>) {
+    if let Some(error) = refusal {
+        refuse(header, Box::new(error));
+    } else if cfg!(panic = "unwind") && (cancelled || is_born_cancelled(header)) {
+        refuse(header, Cancelled::payload());
+    } else {
         // SAFETY: the closure lies in the packet, and this is the only call of `run` or `refuse`.
-        Some(payload) => unsafe { (header.vtable.refuse)(header, payload) },
-        // SAFETY: as above.
-        None => unsafe { (header.vtable.run)(header) },
+        unsafe { (header.vtable.run)(header) };
     }
 }
 
+#[cold]
+fn refuse(header: &Header, payload: Box<dyn Any + Send>) {
+    // SAFETY: as in `run_closure`.
+    unsafe { (header.vtable.refuse)(header, payload) };
+}
+
 /// Cancelled before the first turn, by its handle or with its parent.
+#[inline]
 fn is_born_cancelled(header: &Header) -> bool {
     if header.state.is_cancelled() {
         return true;
@@ -66,37 +66,51 @@ fn is_born_cancelled(header: &Header) -> bool {
     scope.is_some_and(|scope| scope.parent().state.is_cancelled())
 }
 
-/// Steps 4 to 6 of a green thread; gives up the scheduler's reference.
-fn finish(core: &Core, thread: NonNull<Header>) {
+/// Steps 4 to 6 of a green thread; gives up the scheduler's reference. `before` is the current
+/// thread from the end on.
+#[inline]
+fn finish(core: &Core, thread: NonNull<Header>, before: *const Header) {
     // SAFETY: the scheduler's reference is still ours.
     let header = unsafe { thread.as_ref() };
-    let at_end = end_user_code(header, || ());
+    let scope = header.scope.get();
+    let before_end = || {
+        core.unregister(header);
+        current::set_green(before);
+    };
+    let at_end = end_user_code(header, before_end, || current::set_green(header));
     record::event(Event::Finish);
-    core.unregister(header);
     Counters::add(&core.remote().counters.finished, 1);
-    if std::ptr::eq(core.until.get(), header) {
+    if std::ptr::eq(core.until.get(), thread.as_ptr()) {
         core.stopped.set(true);
         core.forbid_short_turns();
     }
-    announce_end(header, at_end);
-    // SAFETY: S1: the scheduler's own reference; this is its last use.
-    unsafe { Header::release(thread) };
+    // SAFETY: S1: the thread has ended just now.
+    unsafe { announce_end(thread, scope, at_end) };
 }
 
 /// Steps 4 and 5, up to the change to FINISHED. The last user code of the thread runs here.
 ///
-/// `before_end` is called right before that change, perhaps twice.
-pub(crate) fn end_user_code(header: &Header, before_end: impl Fn()) -> AtEnd {
+/// `before_end` is called right before that change, for after it the header may be gone. If the
+/// handle goes at that very moment, user code runs once more: then `go_on` is called, and
+/// `before_end` a second time.
+#[inline]
+pub(crate) fn end_user_code(header: &Header, before_end: impl Fn(), go_on: impl FnOnce()) -> AtEnd {
     if let Some(extra) = header.extra() {
         extra.locals.run_destructors();
     }
-    before_end();
-    if let Ok(at_end) = header.state.finish_for_handle() {
-        return at_end;
+    if header.state.has_handle() {
+        family::leave_list(header);
+        before_end();
+        if let Ok(at_end) = header.state.finish_for_handle() {
+            return at_end;
+        }
+        go_on();
     }
     // SAFETY: the outcome lies there, and the handle that could have taken it is gone.
     let dropped = unsafe { (header.vtable.drop_outcome)(header) };
     note_dropped(header, dropped);
+    family::leave_list(header);
+    before_end();
     header.state.finish()
 }
 
@@ -109,13 +123,26 @@ pub(crate) fn note_dropped(header: &Header, dropped: Dropped) {
     }
 }
 
-/// Step 6: tells those who wait for the end. Touches the scope last.
-pub(crate) fn announce_end(header: &Header, at_end: AtEnd) {
-    family::leave_list(header);
-    if at_end == AtEnd::WakeJoiner {
-        wake_joiner(header);
+/// Step 6: tells those who wait for the end, and gives up what references are left to the
+/// scheduler. Touches the scope last.
+///
+/// # Safety
+/// S1: `at_end` is what the end of `thread` has given just now, and `scope` is the thread's.
+#[inline]
+pub(crate) unsafe fn announce_end(thread: NonNull<Header>, scope: *const ScopeData, at_end: AtEnd) {
+    match at_end {
+        // The header may be gone already.
+        AtEnd::LeftToHandle => (),
+        AtEnd::WakeJoiner => {
+            // SAFETY: the scheduler's reference is still ours.
+            wake_joiner(unsafe { thread.as_ref() });
+            // SAFETY: S1: as above; this is its last use.
+            unsafe { Header::release(thread) };
+        }
+        // SAFETY: S1: the scheduler's reference, and the one that the handle has given; this is
+        // their last use.
+        AtEnd::Alone => unsafe { Header::release_both(thread) },
     }
-    let scope = header.scope.get();
     if !scope.is_null() {
         // SAFETY: S1: the thread has entered the scope and leaves it once, now.
         if let Some((parent, sequence)) = unsafe { ScopeData::leave(scope) } {
@@ -124,7 +151,8 @@ pub(crate) fn announce_end(header: &Header, at_end: AtEnd) {
     }
 }
 
-fn wake_joiner(header: &Header) {
+/// Wakes whoever has registered for the end of the thread.
+pub(crate) fn wake_joiner(header: &Header) {
     // ORDERING: Acquire; the change to FINISHED has seen JOINER, which published both fields.
     let joiner = header.joiner.load(Ordering::Acquire);
     // ORDERING: Relaxed; as above.
@@ -175,8 +203,8 @@ pub(crate) fn note_refusal(header: &Header, error: std::io::Error) {
 /// How many threads that could not start are reported on stderr; all are to their joiners.
 const REFUSALS_PRINTED: u32 = 8;
 
-fn take_refusal(header: &Header) -> Option<std::io::Error> {
-    let core = Core::current()?;
+#[inline]
+fn take_refusal(core: &Core, header: &Header) -> Option<std::io::Error> {
     let (thread, error) = core.refusal.take()?;
     debug_assert!(std::ptr::eq(thread, header));
     Some(error)

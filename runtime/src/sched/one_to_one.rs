@@ -149,13 +149,13 @@ fn run(shared: &Arc<Shared>, thread: NonNull<Header>) {
     // SAFETY: the scheduler's reference is ours until the release below.
     let header = unsafe { thread.as_ref() };
     current::adopt_kernel_thread(HeaderRef::new(header), shared.clone());
-    header.state.transition_to_running();
-    life::run_closure(header, spawn::is_shutting_down(shared));
+    life::run_closure(header, spawn::is_shutting_down(shared), None);
     // In the book before the end is announced: a joiner looks there for the kernel thread.
-    let at_end = life::end_user_code(header, || shared.one_to_one.book().ending.push(header.id));
-    life::announce_end(header, at_end);
-    // SAFETY: S1: the scheduler's own reference; this is its last use.
-    unsafe { Header::release(thread) };
+    let book = || shared.one_to_one.book().ending.push(header.id);
+    let scope = header.scope.get();
+    let at_end = life::end_user_code(header, book, || ());
+    // SAFETY: S1: the thread has ended just now.
+    unsafe { life::announce_end(thread, scope, at_end) };
     // ORDERING: SeqCst; see `Shared::live`.
     shared.outside.finished.fetch_add(1, Ordering::SeqCst);
     let waiter = if shared.live() == 0 { shared.one_to_one.book().waiter.take() } else { None };

@@ -18,6 +18,7 @@ use crate::sched::report::Detail;
 use crate::sched::shared::Phase;
 use crate::sched::start;
 use crate::sched::worker::{Core, Worker};
+use crate::task::blocks;
 use crate::task::mailbox::{Description, Message};
 
 /// The sentinel's first interval and its longest. A stuck owner's work is found within the
@@ -180,13 +181,14 @@ impl<C: Choices> Worker<C> {
         let mut interval = SENTINEL_FIRST;
         loop {
             let timer = core.until_next_deadline();
+            let trim = core.until_next_trim();
             let post = (*sleep == Sleep::Sentinel).then_some(interval);
-            let timeout = match (timer, post) {
-                (Some(timer), Some(post)) => Some(timer.min(post)),
-                (timer, post) => timer.or(post),
-            };
+            let timeout = [timer, post, trim].into_iter().flatten().min();
             if timeout != Some(Duration::ZERO) {
                 mailbox.sleep(timeout);
+            }
+            if mailbox.is_sleeping() {
+                blocks::trim();
             }
             let timer_is_due = core.until_next_deadline() == Some(Duration::ZERO);
             if timer_is_due {
@@ -271,6 +273,13 @@ impl Core {
         Some(Duration::from_nanos(at.saturating_sub(clock::real_now_ns())))
     }
 
+    /// How long until memory of headers may go that nobody needs. A seeded run leaves that to
+    /// others, for it must not depend on what else its process has done.
+    fn until_next_trim(&self) -> Option<Duration> {
+        let at = blocks::trim_at_ns().filter(|_| self.seeded.is_none())?;
+        Some(Duration::from_nanos(at.saturating_sub(clock::real_now_ns())))
+    }
+
     /// The earliest that a sleep may end for a timer that is due at `at_ns`.
     ///
     /// Where timers follow each other closely, a sleep for each costs more than all that the
@@ -320,6 +329,7 @@ impl Core {
         }
         self.ready.shrink();
         self.wheel().shrink();
+        self.blocks.rest();
         self.with_pool(|pool| pool.on_idle())
     }
 

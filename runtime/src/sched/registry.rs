@@ -35,9 +35,13 @@ impl Core {
 
     fn enter_registry(&self, thread: &Header) {
         thread.registered.set(true);
-        let mailbox = Arc::into_raw(self.remote().mailbox.clone()).cast_mut();
-        // ORDERING: Release; pairs with the Acquire in `schedule`.
-        thread.mailbox.store(mailbox, Ordering::Release);
+        // It has one already if it waits in the destructor of its result, once it had unregistered.
+        // ORDERING: Relaxed; written here only, and by this worker.
+        if thread.mailbox.load(Ordering::Relaxed).is_null() {
+            let mailbox = Arc::into_raw(self.remote().mailbox.clone()).cast_mut();
+            // ORDERING: Release; pairs with the Acquire in `schedule`.
+            thread.mailbox.store(mailbox, Ordering::Release);
+        }
         let first = self.registry.get();
         thread.registry.prev.set(ptr::null());
         thread.registry.next.set(first);

@@ -19,8 +19,9 @@ use crate::sched::many_to_one;
 use crate::sched::report::{self, Detail};
 use crate::sched::shared::{Phase, Shared};
 use crate::sched::worker::Core;
-use crate::sched::{arm, job};
+use crate::sched::{arm, job, life};
 use crate::task::mailbox::Message;
+use crate::task::state::AtEnd;
 use crate::task::{Header, Reason, WaitKind, current};
 
 /// What happens when threads are left whose kernel thread is the caller's.
@@ -287,8 +288,11 @@ fn abandon(core: &Core, thread: &Header) -> bool {
         let payload = Box::new(crate::task::packet::Leaked {});
         // SAFETY: the closure has left the packet or is leaked in it; nobody looks at it again.
         unsafe { (thread.vtable.abandon)(thread, payload) };
-        if let Ok(at_end) = thread.state.finish_for_handle() {
-            crate::sched::life::announce_end(thread, at_end);
+        // Its stack stays and refers to its header, so the scheduler's reference must stay, too,
+        // which a handle may get.
+        thread.retain();
+        if thread.state.finish_for_handle() == Ok(AtEnd::WakeJoiner) {
+            life::wake_joiner(thread);
         }
     }
     false

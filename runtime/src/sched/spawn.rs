@@ -20,7 +20,7 @@ use crate::sched::worker::{Core, Counters};
 use crate::stack::Class;
 use crate::task::family::ScopeData;
 use crate::task::header::{self, Birth};
-use crate::task::packet::{self, Cancelled};
+use crate::task::packet::{self, Cancelled, VTable};
 use crate::task::{Header, HeaderRef, Kind, State, current};
 
 /// What is asked of a new thread.
@@ -98,11 +98,14 @@ where
         return unsafe { spawn_at_home(core, order, f) };
     }
     let class = class_for(shared, &order)?;
+    let (vtable, boxed) = (packet::vtable::<F, T>(), packet::needs_box::<F, T>());
+    let (scope, stack_size) = (order.scope, order.stack_size);
     shared.admit_from_outside()?;
     if shared.config.mapping == Mapping::OneToOne {
-        let stack_size = order.stack_size;
-        // SAFETY: as above.
-        let (thread, handle) = unsafe { make(Kind::Kernel, header::single_id(), class, order, f) };
+        let thread = make(Kind::Kernel, header::single_id(), class, order, vtable, boxed);
+        // SAFETY: S1: made for the same types. S2: S1 is ours.
+        let handle = unsafe { fill::<F, T>(thread, scope, f) };
+        record::event(Event::Spawn);
         return one_to_one::start(shared, thread, handle, stack_size);
     }
     // Not from the cache of the caller's worker: that may be a seeded run, which has numbers of its
@@ -113,30 +116,81 @@ where
     {
         run.disturb("a kernel thread from outside has spawned a thread");
     }
+    let thread = make(Kind::Green, id, class, order, vtable, boxed);
     // SAFETY: as above.
-    let (thread, handle) = unsafe { make(Kind::Green, id, class, order, f) };
+    let handle = unsafe { fill::<F, T>(thread, scope, f) };
+    record::event(Event::Spawn);
     shared.inject(Job::thread(thread));
     Ok(handle)
 }
 
 /// Starts a thread on the worker that the caller is.
-#[inline]
+///
+/// What depends on the closure's type is small and goes to the caller; the rest is two functions
+/// that all share.
+#[inline(always)]
 unsafe fn spawn_at_home<F, T>(core: &Core, order: Order, f: F) -> io::Result<HeaderRef>
 where
     F: FnOnce() -> T,
 {
+    let (vtable, boxed) = (packet::vtable::<F, T>(), packet::needs_box::<F, T>());
+    let (scope, local) = (order.scope, order.local);
+    let thread = if order.name.is_none() && order.stack_size.is_none() {
+        make_plain_at_home(core, vtable, boxed, order.site)
+    } else {
+        make_at_home(core, vtable, boxed, order)
+    }?;
+    // SAFETY: S1: made for the same types. S2: S1 of `spawn`.
+    let handle = unsafe { fill::<F, T>(thread, scope, f) };
+    publish_at_home(core, thread, local);
+    Ok(handle)
+}
+
+/// The header of a thread that wants nothing special.
+fn make_plain_at_home(
+    core: &Core,
+    vtable: &'static VTable,
+    boxed: bool,
+    site: &'static Location<'static>,
+) -> io::Result<NonNull<Header>> {
+    core.charge_spawn()?;
+    Counters::add(&core.remote().counters.spawned, 1);
+    Ok(Header::allocate_from(
+        &core.blocks,
+        Birth {
+            kind: Kind::Green,
+            state: State::unstarted(true),
+            class: core.shared.class,
+            vtable,
+            site,
+            name: None,
+            boxed,
+            refs: 2,
+            id: core.blocks.next_id(),
+        },
+    ))
+}
+
+#[cold]
+fn make_at_home(
+    core: &Core,
+    vtable: &'static VTable,
+    boxed: bool,
+    order: Order,
+) -> io::Result<NonNull<Header>> {
     let class = class_for(&core.shared, &order)?;
     core.charge_spawn()?;
-    let local = order.local;
     Counters::add(&core.remote().counters.spawned, 1);
-    // SAFETY: S1 of `spawn`.
-    let (thread, handle) = unsafe { make(Kind::Green, current::next_id(), class, order, f) };
+    Ok(make(Kind::Green, core.blocks.next_id(), class, order, vtable, boxed))
+}
+
+fn publish_at_home(core: &Core, thread: NonNull<Header>, local: bool) {
+    record::event(Event::Spawn);
     if local {
         core.ready.push(thread);
     } else {
         core.offer(Job::thread(thread));
     }
-    Ok(handle)
 }
 
 #[inline]
@@ -148,40 +202,48 @@ fn class_for(shared: &Shared, order: &Order) -> io::Result<Class> {
 }
 
 /// Makes the header, with the scheduler's reference and the handle's.
-#[inline]
-unsafe fn make<F, T>(
+fn make(
     kind: Kind,
     id: NonZeroU64,
     class: Class,
     order: Order,
-    f: F,
-) -> (NonNull<Header>, HeaderRef)
-where
-    F: FnOnce() -> T,
-{
-    let thread = Header::allocate(Birth {
+    vtable: &'static VTable,
+    boxed: bool,
+) -> NonNull<Header> {
+    Header::allocate(Birth {
         kind,
         state: State::unstarted(true),
         class,
-        vtable: packet::vtable::<F, T>(),
+        vtable,
         site: order.site,
         name: order.name,
-        boxed: packet::needs_box::<F, T>(),
+        boxed,
         refs: 2,
         id,
-    });
-    // SAFETY: just made, and not published.
+    })
+}
+
+/// Stores the closure in a new header and enters it into its scope. Gives the handle's reference.
+///
+/// # Safety
+/// S1: the header was made for these types and is not published. S2: `scope` is null or open, and
+/// waits for the thread before what `f` and `T` borrow ends.
+#[inline(always)]
+unsafe fn fill<F, T>(thread: NonNull<Header>, scope: *const ScopeData, f: F) -> HeaderRef
+where
+    F: FnOnce() -> T,
+{
+    // SAFETY: just made, and not published (S1).
     let header = unsafe { thread.as_ref() };
-    // SAFETY: S1: made with the same types just above.
+    // SAFETY: S1: made for the same types (S1).
     unsafe { packet::store_closure::<F, T>(header, f) };
-    header.scope.set(order.scope);
-    record::event(Event::Spawn);
-    // SAFETY: the caller's scope is open, S1 of `spawn`.
-    if let Some(scope) = unsafe { order.scope.as_ref() } {
+    // SAFETY: the scope is open (S2).
+    if let Some(scope) = unsafe { scope.as_ref() } {
+        header.scope.set(scope);
         scope.enter();
     }
     // SAFETY: S1: the second of the two references.
-    (thread, unsafe { HeaderRef::from_owned(thread) })
+    unsafe { HeaderRef::from_owned(thread) }
 }
 
 /// Takes down a thread that could not be started. Its closure is dropped here, by the caller of

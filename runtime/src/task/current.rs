@@ -14,6 +14,7 @@ use std::panic::Location;
 use std::ptr::{self, NonNull};
 
 use crate::stack::Class;
+use crate::task::blocks::{self, Block};
 use crate::task::header::{self, Birth, BlockCache, Header, HeaderRef, Kind};
 use crate::task::locals::Locals;
 use crate::task::packet;
@@ -55,29 +56,40 @@ pub(crate) fn set_worker(worker: *const (), blocks: *const BlockCache) {
     let _ = BLOCKS.try_with(|cell| cell.set(blocks));
 }
 
-fn blocks() -> Option<&'static BlockCache> {
+#[inline]
+fn cache() -> Option<&'static BlockCache> {
     let blocks = BLOCKS.try_with(Cell::get).unwrap_or(ptr::null());
     // SAFETY: set by the worker for as long as it is one, and used by its kernel thread only; no
     // caller keeps the reference across a switch.
     unsafe { blocks.as_ref() }
 }
 
-/// A block from the worker's cache, if this is a worker and it has one.
-pub(crate) fn take_block() -> Option<NonNull<Header>> {
-    blocks()?.take()
+/// A block from the worker's cache, or from the pool.
+#[inline]
+pub(crate) fn take_block() -> Block {
+    match cache() {
+        Some(cache) => cache.take(),
+        None => blocks::take_one(),
+    }
 }
 
-/// Puts a block into the worker's cache, or gives it back.
-pub(crate) fn give_block(block: NonNull<Header>) -> Result<(), NonNull<Header>> {
-    match blocks() {
-        Some(cache) => cache.give(block),
-        None => Err(block),
+/// Puts a block into the worker's cache, or into the pool.
+///
+/// # Safety
+/// S1: the block was taken by [`take_block`], and the caller gives up all access to it.
+#[inline]
+pub(crate) unsafe fn give_block(block: Block) {
+    match cache() {
+        // SAFETY: S1 is ours of the same number.
+        Some(cache) => unsafe { cache.give(block) },
+        // SAFETY: as above.
+        None => unsafe { blocks::give_one(block) },
     }
 }
 
 /// A number that no other thread has or will have.
 pub(crate) fn next_id() -> NonZeroU64 {
-    match blocks() {
+    match cache() {
         Some(cache) => cache.next_id(),
         None => header::single_id(),
     }

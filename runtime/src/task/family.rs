@@ -11,6 +11,14 @@
 //! saw the bit reads that number, takes a counted reference to the parent's header, and only then
 //! makes its last change to the word. After that change the frame may be gone.
 //!
+//! *The count at home.* Most children are spawned by their parent and end on its worker, most of
+//! them in place, and an atomic addition for each of the two costs as much as half of the rest. So
+//! until the parent waits, who spawns or ends on the parent's worker counts in a plain field
+//! beside the word. All of them are one kernel thread, so no two touch the field at once. It may
+//! fall below zero, as may the word, for a thread that was counted here may end elsewhere, or the
+//! other way round. Only the sum means something, and only the parent wants it. Before the parent
+//! waits it adds the field to the word, and from then on everybody uses the word.
+//!
 //! *The list.* It is guarded by the family lock of the parent's header, a spin lock that is never
 //! held over user code, a wait, or another family lock. `cancel` first sets the parent's CANCEL
 //! bit and then reads the list under the lock; a child first enters the list and then reads the
@@ -18,6 +26,11 @@
 //! ancestors that are not in a list yet, else a cancellation further up would not find the way
 //! down. A child leaves the list before it leaves the counter, so everybody in a list is alive,
 //! and so is its parent's frame.
+//!
+//! A scope stands in its parent's list of scopes from the moment that a child enters it, for until
+//! then a cancellation has nothing to find in it. So a scope whose children never wait takes no
+//! lock. The parent sees the mark that the first child has set, for that child has left the counter
+//! before the scope closes.
 
 #[cfg(all(loom, test))]
 mod models;
@@ -27,6 +40,7 @@ use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering as StdOrdering};
 
 use crate::primitives::{AtomicU64, Ordering};
+use crate::task::current;
 use crate::task::header::{Header, HeaderRef};
 use crate::task::state::{Duty, Sequence};
 
@@ -34,13 +48,23 @@ use crate::task::state::{Duty, Sequence};
 pub(crate) struct ScopeData {
     /// The thread that opened it and waits for its end.
     parent: *const Header,
-    /// Twice the number of live children, plus [`WAITING`].
+    /// Twice the number of live children, plus [`WAITING`]; less what `at_home` counts, and so
+    /// perhaps below zero.
     word: AtomicU64,
+    /// The worker on which the parent lives; null if it lives on none. Only compared.
+    home: *const (),
+    /// HOME-ONLY of the parent. The children counted on its worker and not in `word`.
+    at_home: Cell<i64>,
+    /// HOME-ONLY of the parent. Whether `at_home` has been added to `word` and is used no more.
+    merged: Cell<bool>,
     /// The number of the parent's wait; published by `WAITING`.
     sequence: AtomicU64,
     /// Whether a child panicked whose handle nobody joined.
     panicked: AtomicBool,
-    /// The next open scope of the same parent; FAMILY-LOCK of the parent.
+    /// Whether the scope stands in its parent's list; FAMILY-LOCK of the parent, and read without
+    /// it when the last child has left.
+    listed: AtomicBool,
+    /// The next scope in that list; FAMILY-LOCK of the parent.
     outer: Cell<*const ScopeData>,
     /// The children that have waited; FAMILY-LOCK of the parent.
     children: Cell<*const Header>,
@@ -49,19 +73,25 @@ pub(crate) struct ScopeData {
 const WAITING: u64 = 1;
 const ONE: u64 = 2;
 
-// SAFETY: the cells are under the parent's family lock, the rest is atomic or immutable.
+// SAFETY: the cells are under the parent's family lock or belong to its worker, whose address is
+// compared first; the rest is atomic or immutable.
 unsafe impl Sync for ScopeData {}
 // SAFETY: as above; nothing in it belongs to a kernel thread.
 unsafe impl Send for ScopeData {}
 
 impl ScopeData {
-    /// A scope of `parent` without children. It must be opened before it may have any.
+    /// A scope of `parent`, the current thread, without children. It must stay where it is from
+    /// the first child on until [`ScopeData::close`].
     pub(crate) fn new(parent: &Header) -> ScopeData {
         ScopeData {
             parent,
             word: AtomicU64::new(0),
+            home: current::worker(),
+            at_home: Cell::new(0),
+            merged: Cell::new(false),
             sequence: AtomicU64::new(0),
             panicked: AtomicBool::new(false),
+            listed: AtomicBool::new(false),
             outer: Cell::new(ptr::null()),
             children: Cell::new(ptr::null()),
         }
@@ -74,28 +104,45 @@ impl ScopeData {
         unsafe { &*self.parent }
     }
 
-    /// Makes the scope known to cancellations of its parent.
-    ///
-    /// # Safety
-    /// S1: `self` stays where it is until [`ScopeData::close`].
-    pub(crate) unsafe fn open(&self) {
-        let parent = self.parent();
-        let _lock = FamilyLock::of(parent);
-        self.outer.set(parent.scopes.get());
-        parent.scopes.set(self);
+    /// Ends the scope; no children are left.
+    #[inline]
+    pub(crate) fn close(&self) {
+        // ORDERING: Relaxed; set by a child, which has left the scope since, and `is_empty` has
+        // seen that.
+        if self.listed.load(StdOrdering::Relaxed) {
+            self.unlist();
+        }
     }
 
-    /// The opposite of [`ScopeData::open`]; no children are left.
-    pub(crate) fn close(&self) {
+    #[cold]
+    fn unlist(&self) {
         let parent = self.parent();
         let _lock = FamilyLock::of(parent);
-        debug_assert!(ptr::eq(parent.scopes.get(), self), "scopes nest");
         debug_assert!(self.children.get().is_null(), "a child outlives its scope");
-        parent.scopes.set(self.outer.get());
+        // Nearly always the first: the innermost scope closes first, and it stands further down
+        // only if a child of an outer one has waited after all of its own.
+        let mut link = &parent.scopes;
+        while !ptr::eq(link.get(), self) {
+            // SAFETY: a listed scope is open, and closing it takes the lock.
+            link = &unsafe { link.get().as_ref() }.expect("a listed scope is found").outer;
+        }
+        link.set(self.outer.get());
+    }
+
+    /// Whether the caller may count in `at_home`.
+    #[inline]
+    fn counts_at_home(&self) -> bool {
+        // The address first: nobody else may look at the cell.
+        !self.home.is_null() && ptr::eq(current::worker(), self.home) && !self.merged.get()
     }
 
     /// Counts a child that is about to be published.
+    #[inline]
     pub(crate) fn enter(&self) {
+        if self.counts_at_home() {
+            self.at_home.set(self.at_home.get() + 1);
+            return;
+        }
         // ORDERING: Relaxed; the parent itself or one of its live children spawns, so the count
         // cannot reach zero meanwhile.
         self.word.fetch_add(ONE, Ordering::Relaxed);
@@ -103,17 +150,33 @@ impl ScopeData {
 
     /// Takes back an [`ScopeData::enter`] whose child could not be made.
     pub(crate) fn unenter(&self) {
+        if self.counts_at_home() {
+            self.at_home.set(self.at_home.get() - 1);
+            return;
+        }
         // ORDERING: Relaxed; as in `enter`.
         self.word.fetch_sub(ONE, Ordering::Relaxed);
     }
 
-    /// Whether no child is left.
+    /// Whether no child is left. Only the parent asks.
+    #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         // ORDERING: Acquire; pairs with the Release in `leave`.
-        self.word.load(Ordering::Acquire) < ONE
+        let word = self.word.load(Ordering::Acquire);
+        word.wrapping_add(ONE.wrapping_mul(self.at_home.get() as u64)) < ONE
+    }
+
+    /// Has everybody use the word from now on. The parent calls it before it waits.
+    pub(crate) fn merge(&self) {
+        if !self.merged.replace(true) {
+            let at_home = self.at_home.take() as u64;
+            // ORDERING: Relaxed; what the children counted there did, this kernel thread did.
+            self.word.fetch_add(ONE.wrapping_mul(at_home), Ordering::Relaxed);
+        }
     }
 
     /// Announces that the parent waits under `sequence`. False: no child is left, it must not.
+    /// After [`ScopeData::merge`].
     #[must_use]
     pub(crate) fn announce_wait(&self, sequence: Sequence) -> bool {
         // ORDERING: Relaxed; published by the addition below.
@@ -146,8 +209,24 @@ impl ScopeData {
     /// # Safety
     /// S1: the caller is a child that has entered and calls this once, as its last use of `this`.
     #[must_use]
+    #[inline]
     pub(crate) unsafe fn leave(this: *const ScopeData) -> Option<(HeaderRef, Sequence)> {
         // SAFETY: until our change below is made, the count is above zero and the frame alive (S1).
+        let scope = unsafe { &*this };
+        if scope.counts_at_home() {
+            // The parent does not wait, or they would be merged, and goes on on this same kernel
+            // thread only.
+            scope.at_home.set(scope.at_home.get() - 1);
+            return None;
+        }
+        // SAFETY: S1 is ours of the same number.
+        unsafe { ScopeData::leave_word(this) }
+    }
+
+    /// # Safety
+    /// S1: as for [`ScopeData::leave`].
+    unsafe fn leave_word(this: *const ScopeData) -> Option<(HeaderRef, Sequence)> {
+        // SAFETY: as in `leave`.
         let word = unsafe { &(*this).word };
         // ORDERING: Acquire; sees the number behind `WAITING`.
         let mut seen = word.load(Ordering::Acquire);
@@ -163,8 +242,12 @@ impl ScopeData {
             };
             // ORDERING: Release publishes all that the child did; pairs with `is_empty`,
             // `announce_wait` and `retract_wait`.
-            match word.compare_exchange_weak(seen, seen - ONE, Ordering::Release, Ordering::Acquire)
-            {
+            match word.compare_exchange_weak(
+                seen,
+                seen.wrapping_sub(ONE),
+                Ordering::Release,
+                Ordering::Acquire,
+            ) {
                 Ok(_) => return parent,
                 Err(now) => seen = now,
             }
@@ -172,8 +255,11 @@ impl ScopeData {
     }
 
     /// Enters an arm of a `join` that runs elsewhere into the list of children. The arm's thread
-    /// cannot enter by itself, for it may wait before its parent has opened a scope for it.
-    pub(crate) fn adopt(&self, arm: &Header) {
+    /// cannot enter by itself, for it may wait before its parent has a scope for it.
+    ///
+    /// # Safety
+    /// S1: `self` stays where it is until [`ScopeData::close`].
+    pub(crate) unsafe fn adopt(&self, arm: &Header) {
         let parent = self.parent();
         let lock = FamilyLock::of(parent);
         link(self, arm);
@@ -219,15 +305,23 @@ pub(crate) fn enter_lists(child: &Header) -> Vec<HeaderRef> {
 }
 
 /// Takes a finishing thread out of its parent's list.
+#[inline]
 pub(crate) fn leave_list(child: &Header) {
     // ORDERING: Relaxed; set by this thread, or by a descendant whose end this thread has seen.
-    if !child.linked.load(StdOrdering::Relaxed) || child.scope.get().is_null() {
-        return;
+    if child.linked.load(StdOrdering::Relaxed) && !child.scope.get().is_null() {
+        leave_list_of_scope(child);
     }
+}
+
+#[cold]
+fn leave_list_of_scope(child: &Header) {
     // SAFETY: the child has entered the scope and has not left it.
     let scope = unsafe { &*child.scope.get() };
     let _lock = FamilyLock::of(scope.parent());
     unlink(scope, child);
+    // Should it wait once more after all, it enters again.
+    // ORDERING: Relaxed; under the lock.
+    child.linked.store(false, StdOrdering::Relaxed);
 }
 
 /// Cancels `thread` and everybody below it. Gives those that must be scheduled to `schedule`.
@@ -239,7 +333,7 @@ pub(crate) fn cancel_tree(thread: &Header, mut schedule: impl FnMut(HeaderRef)) 
         {
             let _lock = FamilyLock::of(&thread);
             let mut scope = thread.scopes.get();
-            // SAFETY: an open scope is alive, and closing it takes the lock.
+            // SAFETY: a listed scope is alive, and closing it takes the lock.
             while let Some(open) = unsafe { scope.as_ref() } {
                 let mut child = open.children.get();
                 // SAFETY: a listed child is alive, and leaving the list takes the lock.
@@ -270,6 +364,14 @@ fn link(scope: &ScopeData, child: &Header) {
     scope.children.set(child);
     // ORDERING: Relaxed; under the lock.
     child.linked.store(true, StdOrdering::Relaxed);
+    // ORDERING: Relaxed; under the lock.
+    if !scope.listed.load(StdOrdering::Relaxed) {
+        let parent = scope.parent();
+        scope.outer.set(parent.scopes.get());
+        parent.scopes.set(scope);
+        // ORDERING: Relaxed; under the lock, and `leave` publishes it to `close`.
+        scope.listed.store(true, StdOrdering::Relaxed);
+    }
 }
 
 /// FAMILY-LOCK of the scope's parent is held.

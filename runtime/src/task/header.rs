@@ -2,10 +2,10 @@
 //!
 //! A spawn must cost one small allocation at most, and a million unstarted threads less than
 //! 256 bytes each. So everything that belongs to a thread but not to its stack lies in one block
-//! of [`BLOCK_BYTES`], taken from a cache of its worker: links for every list that a thread can
-//! stand in, so that no list allocates, and 56 bytes for the closure before and the result after
-//! the thread has run. Kernel threads have a header too, so that locks, joins and wakes need not
-//! ask which kind of thread they face.
+//! of [`BLOCK_BYTES`], from the cache of its worker (see `blocks`): links for every list that a
+//! thread can stand in, so that no list allocates, and 56 bytes for the closure before and the
+//! result after the thread has run. Kernel threads have a header too, so that locks, joins and
+//! wakes need not ask which kind of thread they face.
 //!
 //! The file never schedules, never touches user code except to drop what was left to it, and
 //! never frees a block that somebody still counts.
@@ -19,7 +19,6 @@
 //! - **WAITING-OWNS-FIBER**: while the state is `WAITING` or `READY`, the fiber is suspended and
 //!   belongs to the header; nobody runs on it.
 
-use std::alloc::Layout;
 use std::cell::Cell;
 use std::num::NonZeroU64;
 use std::panic::Location;
@@ -28,6 +27,7 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
 use crate::fiber::Fiber;
 use crate::stack::Class;
+use crate::task::blocks::{Block, Cache};
 use crate::task::current;
 use crate::task::family::ScopeData;
 use crate::task::locals::Locals;
@@ -62,7 +62,7 @@ pub(crate) struct Header {
     /// Guards `scopes` and the siblings of the children; see `family`.
     pub(crate) family_lock: AtomicBool,
     /// Whether this thread stands in its parent's list; FAMILY-LOCK of the parent. Read without
-    /// the lock by the thread itself: once true it stays true until the end.
+    /// the lock by the thread itself: once true it stays true until the thread takes it back.
     pub(crate) linked: AtomicBool,
     /// HOME-ONLY. Whether the thread stands in its worker's registry.
     pub(crate) registered: Cell<bool>,
@@ -150,7 +150,17 @@ impl Header {
     /// Makes a header with `birth.refs` references, all of which the caller holds. The payload is
     /// not initialised.
     pub(crate) fn allocate(birth: Birth) -> NonNull<Header> {
-        let block = current::take_block().unwrap_or_else(new_block);
+        Header::write(current::take_block(), birth)
+    }
+
+    /// The same by the worker whose cache that is.
+    #[inline]
+    pub(crate) fn allocate_from(cache: &BlockCache, birth: Birth) -> NonNull<Header> {
+        Header::write(cache.take(), birth)
+    }
+
+    #[inline]
+    fn write(block: Block, birth: Birth) -> NonNull<Header> {
         let extra = match birth.name {
             None => ptr::null_mut(),
             Some(_) => Box::into_raw(Box::new(Extra { name: birth.name, locals: Locals::new() })),
@@ -276,6 +286,30 @@ impl Header {
         // SAFETY: that was the last reference.
         unsafe { free(this) };
     }
+
+    /// Gives two references up.
+    ///
+    /// # Safety
+    /// S1: the caller owns two references to `this` and does not use it after.
+    pub(crate) unsafe fn release_both(this: NonNull<Header>) {
+        // SAFETY: the caller owns references (S1).
+        let header = unsafe { this.as_ref() };
+        // As in `release`.
+        //
+        // ORDERING: Acquire; pairs with the Release of all other owners.
+        if header.refs.load(Ordering::Acquire) == 2 {
+            // SAFETY: those were the last references.
+            return unsafe { free(this) };
+        }
+        // ORDERING: Release; what this owner did happens before the block is freed.
+        if header.refs.fetch_sub(2, Ordering::Release) != 2 {
+            return;
+        }
+        // ORDERING: Acquire; pairs with the Release of all other owners.
+        std::sync::atomic::fence(Ordering::Acquire);
+        // SAFETY: those were the last references.
+        unsafe { free(this) };
+    }
 }
 
 /// Frees what the header owns, then its block.
@@ -306,17 +340,8 @@ unsafe fn free(this: NonNull<Header>) {
         // SAFETY: the header counted this reference when the joiner registered.
         unsafe { Header::release(joiner) };
     }
-    if let Err(block) = current::give_block(this) {
-        // SAFETY: made by `new_block` with this layout.
-        unsafe { std::alloc::dealloc(block.as_ptr().cast(), Layout::new::<Header>()) };
-    }
-}
-
-fn new_block() -> NonNull<Header> {
-    let layout = Layout::new::<Header>();
-    // SAFETY: the layout is not empty.
-    let block = unsafe { std::alloc::alloc(layout) };
-    NonNull::new(block.cast()).unwrap_or_else(|| std::alloc::handle_alloc_error(layout))
+    // SAFETY: S1: `allocate` has taken it, and no reference is left (S1).
+    unsafe { current::give_block(this) };
 }
 
 /// A counted reference to a header.
@@ -374,16 +399,13 @@ impl Drop for HeaderRef {
 }
 
 /// Blocks and numbers in reserve, one per worker, so that a spawn meets no lock and no shared
-/// line. Blocks are all alike and belong to nobody while they lie here, so one that was taken on
-/// one worker may be given back on another.
+/// line.
 pub(crate) struct BlockCache {
-    blocks: Cell<Vec<NonNull<Header>>>,
+    blocks: Cache,
     next_id: Cell<u64>,
     end_id: Cell<u64>,
 }
 
-/// How many blocks a worker keeps: 4096 * 208 bytes are 832 KiB.
-const BLOCKS_MAX: usize = 4096;
 /// How many numbers a worker takes at once from the process-wide counter.
 const IDS_PER_BATCH: u64 = 4096;
 
@@ -391,7 +413,7 @@ static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
 impl BlockCache {
     pub(crate) fn new() -> BlockCache {
-        BlockCache { blocks: Cell::new(Vec::new()), next_id: Cell::new(0), end_id: Cell::new(0) }
+        BlockCache { blocks: Cache::new(), next_id: Cell::new(0), end_id: Cell::new(0) }
     }
 
     /// The cache of a seeded run, whose threads have the numbers from 1 on; see [`seeded_id`].
@@ -402,43 +424,42 @@ impl BlockCache {
         cache
     }
 
-    pub(crate) fn take(&self) -> Option<NonNull<Header>> {
-        let mut blocks = self.blocks.take();
-        let block = blocks.pop();
-        self.blocks.set(blocks);
-        block
+    #[inline]
+    pub(crate) fn take(&self) -> Block {
+        self.blocks.take()
     }
 
-    /// `Err` hands the block back: the cache is full.
-    pub(crate) fn give(&self, block: NonNull<Header>) -> Result<(), NonNull<Header>> {
-        let mut blocks = self.blocks.take();
-        let full = blocks.len() >= BLOCKS_MAX;
-        if !full {
-            blocks.push(block);
-        }
-        self.blocks.set(blocks);
-        if full { Err(block) } else { Ok(()) }
+    /// Takes a block back that was taken on any worker.
+    ///
+    /// # Safety
+    /// S1: as for [`Cache::give`].
+    #[inline]
+    pub(crate) unsafe fn give(&self, block: Block) {
+        // SAFETY: S1 is ours of the same number.
+        unsafe { self.blocks.give(block) };
     }
 
+    /// For a worker that is about to sleep; see [`Cache::rest`].
+    pub(crate) fn rest(&self) {
+        self.blocks.rest();
+    }
+
+    #[inline]
     pub(crate) fn next_id(&self) -> NonZeroU64 {
         if self.next_id.get() == self.end_id.get() {
-            // ORDERING: Relaxed; only uniqueness matters.
-            let first = NEXT_ID.fetch_add(IDS_PER_BATCH, Ordering::Relaxed);
-            self.next_id.set(first);
-            self.end_id.set(first + IDS_PER_BATCH);
+            self.take_ids();
         }
         let id = self.next_id.get();
         self.next_id.set(id + 1);
         NonZeroU64::new(id).expect("the counter starts at 1")
     }
-}
 
-impl Drop for BlockCache {
-    fn drop(&mut self) {
-        for block in self.blocks.take() {
-            // SAFETY: made by `new_block` with this layout; its content was taken down by `free`.
-            unsafe { std::alloc::dealloc(block.as_ptr().cast(), Layout::new::<Header>()) };
-        }
+    #[cold]
+    fn take_ids(&self) {
+        // ORDERING: Relaxed; only uniqueness matters.
+        let first = NEXT_ID.fetch_add(IDS_PER_BATCH, Ordering::Relaxed);
+        self.next_id.set(first);
+        self.end_id.set(first + IDS_PER_BATCH);
     }
 }
 

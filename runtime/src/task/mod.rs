@@ -3,6 +3,7 @@
 //! Everything in this folder is passive. It is told what happened and says what is owed; nothing
 //! here waits, schedules or switches. See `state` for the life of a thread.
 
+pub(crate) mod blocks;
 pub(crate) mod current;
 pub(crate) mod family;
 pub(crate) mod header;

@@ -120,12 +120,13 @@ pub(crate) static NO_PACKET: VTable = VTable {
 /// # Safety
 /// S1: the header was made with `vtable::<F, T>()` and `needs_box::<F, T>()`, is not published
 /// yet, and its payload is uninitialised.
+#[inline]
 pub(crate) unsafe fn store_closure<F, T>(header: &Header, closure: F)
 where
     F: FnOnce() -> T,
 {
     let value = Packet::<F, T> { closure: ManuallyDrop::new(closure) };
-    if header.boxed {
+    if needs_box::<F, T>() {
         let boxed: *mut Packet<F, T> = Box::into_raw(Box::new(value));
         // SAFETY: the payload has room for a pointer and is ours (S1).
         unsafe { header.payload().cast::<*mut Packet<F, T>>().write(boxed) };
@@ -146,6 +147,7 @@ pub(crate) unsafe fn take_outcome<T>(header: &Header) -> Outcome<T> {
 }
 
 /// The address of the union, in the payload or in its box.
+#[inline]
 fn place<P>(header: &Header) -> *mut P {
     if header.boxed {
         // SAFETY: a boxed header's payload holds the pointer from `store_closure`.
@@ -155,11 +157,23 @@ fn place<P>(header: &Header) -> *mut P {
     }
 }
 
+/// The same where the closure's type is known, and with it whether there is a box.
+#[inline]
+fn place_of<F, T>(header: &Header) -> *mut Packet<F, T> {
+    debug_assert_eq!(header.boxed, needs_box::<F, T>());
+    if needs_box::<F, T>() {
+        // SAFETY: as in `place`.
+        unsafe { header.payload().cast::<*mut Packet<F, T>>().read() }
+    } else {
+        header.payload().cast()
+    }
+}
+
 unsafe fn run<F, T>(header: &Header)
 where
     F: FnOnce() -> T,
 {
-    let place = place::<Packet<F, T>>(header);
+    let place = place_of::<F, T>(header);
     // SAFETY: the closure lies there until the first and only call of `run` or `refuse`.
     let closure = unsafe { place.cast::<F>().read() };
     let outcome = catch_unwind(AssertUnwindSafe(closure));
@@ -172,7 +186,7 @@ unsafe fn refuse<F, T>(header: &Header, payload: Box<dyn Any + Send>)
 where
     F: FnOnce() -> T,
 {
-    let place = place::<Packet<F, T>>(header);
+    let place = place_of::<F, T>(header);
     // SAFETY: as in `run`.
     let closure = unsafe { place.cast::<F>().read() };
     drop_quietly(closure);
@@ -181,6 +195,12 @@ where
 }
 
 unsafe fn drop_outcome<T>(header: &Header) -> Dropped {
+    if !std::mem::needs_drop::<T>() {
+        // SAFETY: the caller promises that the outcome lies there.
+        if unsafe { &*place::<Outcome<T>>(header) }.is_ok() {
+            return Dropped::Value;
+        }
+    }
     // SAFETY: the caller promises that the outcome lies there and was not taken.
     let outcome = unsafe { take_outcome::<T>(header) };
     let what = match &outcome {

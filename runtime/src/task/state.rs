@@ -25,7 +25,7 @@ use crate::primitives::{AtomicU64, Ordering};
 ///
 /// | bits | name | meaning |
 /// |---|---|---|
-/// | 0..3 | life | `UNSTARTED`, `RUNNING`, `WAITING`, `READY` (can run, or runs), `FINISHED` |
+/// | 0..3 | life | `NEW`, `RUNNING`, `WAITING`, `READY` (can run, or runs), `FINISHED` |
 /// | 3 | `PERMIT` | an `unpark` came; ends only waits that accept it |
 /// | 4 | `WOKEN` | the current wait was ended by a wake with its number |
 /// | 5 | `CANCEL` | somebody wants this thread to end; never cleared |
@@ -42,13 +42,15 @@ use crate::primitives::{AtomicU64, Ordering};
 /// `UNPARKED` there is one at most; without `IN_WAIT` they, and `ACCEPTS_*`, tell of the last wait
 /// and mean nothing to anybody but the thread itself. A thread that merely yields stays what it is:
 /// the queue that holds it owns it.
+/// `NEW` is a thread before its first wait, whether it has started or not: nobody needs to know, and
+/// to mark the start would be one more locked change.
 ///
 /// 2^48 waits at one per nanosecond take three days, and a stale wake would have to survive all
 /// of them to be mistaken, so the sequence may wrap.
 pub(crate) struct State(AtomicU64);
 
 const LIFE: u64 = 0b111;
-const UNSTARTED: u64 = 0;
+const NEW: u64 = 0;
 const RUNNING: u64 = 1;
 const WAITING: u64 = 2;
 const READY: u64 = 3;
@@ -143,28 +145,36 @@ pub(crate) enum Cause {
 #[must_use]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum AtEnd {
-    /// Wake the joiner that the header names.
+    /// Wake the joiner that the header names, then give up the scheduler's reference. The joiner
+    /// keeps its own.
     WakeJoiner,
-    /// Nobody has asked yet.
-    Nothing,
+    /// Nothing: nobody has asked yet. The handle has got the scheduler's reference, and the header
+    /// may be gone already.
+    LeftToHandle,
+    /// Give up both references, the scheduler's and that of the handle, which is gone.
+    Alone,
+}
+
+/// What a join handle leaves that goes without a join.
+#[must_use]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Dropped {
+    /// The thread has finished and left its result, which the caller must drop.
+    Finished,
+    /// The thread goes on, and has got the handle's reference: the caller must not touch the header
+    /// any more.
+    GivenToThread,
 }
 
 impl State {
     /// A thread that has not started, with or without a join handle.
     pub(crate) fn unstarted(handle: bool) -> State {
-        State(AtomicU64::new(UNSTARTED | if handle { HANDLE } else { 0 }))
+        State(AtomicU64::new(NEW | if handle { HANDLE } else { 0 }))
     }
 
     /// A thread that runs already: a kernel thread that meets sylvan.
     pub(crate) fn running() -> State {
         State(AtomicU64::new(RUNNING))
-    }
-
-    /// Marks the first turn. Only the worker that took the thread calls it.
-    pub(crate) fn transition_to_running(&self) {
-        // ORDERING: Relaxed; the word was published with the thread itself by the queue that
-        // handed it over, and no other party reads `life` before the first wait.
-        self.0.fetch_add(RUNNING - UNSTARTED, Ordering::Relaxed);
     }
 
     /// Opens a wait and gives its number. Only the thread itself calls it.
@@ -344,14 +354,19 @@ impl State {
         }
     }
 
-    /// Gives the join handle up. True: the thread has finished and left its result, which the
-    /// caller must drop.
-    #[must_use]
-    pub(crate) fn drop_handle(&self) -> bool {
+    /// Gives the join handle up. Only its owner calls it, so the bit is there.
+    pub(crate) fn drop_handle(&self) -> Dropped {
         // ORDERING: AcqRel; Acquire pairs with `finish` (the result), Release with `finish` too:
         // what the handle's owner did happens before the finishing side drops the result.
-        let old = self.0.fetch_and(!HANDLE, Ordering::AcqRel);
-        old & LIFE == FINISHED
+        let old = self.0.fetch_sub(HANDLE, Ordering::AcqRel);
+        debug_assert_ne!(old & HANDLE, 0, "a handle is dropped once");
+        if old & LIFE == FINISHED { Dropped::Finished } else { Dropped::GivenToThread }
+    }
+
+    /// Of a finished thread: whether its handle has got the scheduler's reference too.
+    pub(crate) fn is_left_to_handle(&self) -> bool {
+        // ORDERING: Relaxed; the caller has seen FINISHED, and no joiner registers after that.
+        self.0.load(Ordering::Relaxed) & JOINER == 0
     }
 
     /// Whether a join handle will take the result. Read by the finishing side: when it says
@@ -374,24 +389,24 @@ impl State {
             // ORDERING: Release publishes the result to the joiner; Acquire sees the joiner's
             // fields. Pairs with `register_joiner`, `is_finished`, `drop_handle`.
             match self.0.compare_exchange_weak(word, next, Ordering::AcqRel, Ordering::Relaxed) {
-                Ok(_) => return Ok(at_end(word)),
+                Ok(_) if word & JOINER != 0 => return Ok(AtEnd::WakeJoiner),
+                Ok(_) => return Ok(AtEnd::LeftToHandle),
                 Err(now) => word = now,
             }
         }
     }
 
-    /// Ends a thread whose result nobody will take.
+    /// Ends a thread without a handle, whose result nobody will take.
     pub(crate) fn finish(&self) -> AtEnd {
-        // ORDERING: Relaxed; the CAS below decides.
-        let mut word = self.0.load(Ordering::Relaxed);
-        loop {
-            let next = (word & !LIFE) | FINISHED;
-            // ORDERING: as in `finish_for_handle`.
-            match self.0.compare_exchange_weak(word, next, Ordering::AcqRel, Ordering::Relaxed) {
-                Ok(_) => return at_end(word),
-                Err(now) => word = now,
-            }
-        }
+        // ORDERING: Acquire; pairs with `drop_handle`: the handle's reference is the caller's.
+        let word = self.0.load(Ordering::Acquire);
+        debug_assert_eq!(word & HANDLE, 0, "somebody may take the result");
+        // Not in one step: a permit or a cancellation that comes between the two is lost, and the
+        // thread has no more use for either. A joiner that registered has left its wait by
+        // unwinding, or its handle would still be there.
+        // ORDERING: Release; pairs with `is_finished`.
+        self.0.store((word & !LIFE) | FINISHED, Ordering::Release);
+        AtEnd::Alone
     }
 
     /// Whether the thread has ended and its result, if kept, may be read.
@@ -410,8 +425,8 @@ impl State {
     pub(crate) fn life(&self) -> &'static str {
         // ORDERING: Relaxed; a report is a snapshot.
         match self.0.load(Ordering::Relaxed) & LIFE {
-            UNSTARTED => "not started",
-            RUNNING | READY => "running",
+            // Those who are not started are not reported singly.
+            NEW | RUNNING | READY => "running",
             WAITING => "waiting",
             _ => "finished",
         }
@@ -467,8 +482,4 @@ fn next_wait(word: u64) -> u64 {
 /// `WAITING` becomes `READY`, and the wait is closed.
 fn ready(word: u64) -> u64 {
     (word & !LIFE & !IN_WAIT) | READY
-}
-
-fn at_end(word: u64) -> AtEnd {
-    if word & JOINER != 0 { AtEnd::WakeJoiner } else { AtEnd::Nothing }
 }

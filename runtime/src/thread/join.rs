@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::fmt;
 use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
 use std::panic::{Location, resume_unwind};
 use std::ptr;
 use std::sync::Arc;
@@ -14,7 +15,8 @@ use crate::sched::shared::Shared;
 use crate::sched::worker::Core;
 use crate::sched::{arm, life, many_to_one, spawn};
 use crate::task::packet;
-use crate::task::{HeaderRef, Kind, Reason, WaitKind, current};
+use crate::task::state::Dropped;
+use crate::task::{Header, HeaderRef, Kind, Reason, WaitKind, current};
 use crate::thread::handle::Thread;
 
 /// What a thread leaves: its value, or the payload that unwound it.
@@ -27,10 +29,10 @@ pub type Result<T> = std::result::Result<T, Box<dyn Any + Send + 'static>>;
 
 /// What all join handles share.
 pub(super) struct JoinInner<T> {
-    thread: Thread,
+    /// Its reference goes to the thread if that outlives the handle; see the drop.
+    thread: ManuallyDrop<Thread>,
     /// The runtime, where the end of the thread takes more than a wake: 1:1, and N:1 from outside.
     runtime: Option<Arc<Shared>>,
-    taken: bool,
     result: PhantomData<T>,
 }
 
@@ -38,13 +40,19 @@ impl<T> JoinInner<T> {
     #[inline]
     pub(super) fn new(thread: HeaderRef) -> JoinInner<T> {
         let runtime = if Core::current().is_some() { None } else { JoinInner::<T>::kept(&thread) };
-        JoinInner { thread: Thread(thread), runtime, taken: false, result: PhantomData }
+        JoinInner::with(thread, runtime)
     }
 
     /// The same for a thread of a given runtime.
     pub(super) fn of(thread: HeaderRef, shared: &Arc<Shared>) -> JoinInner<T> {
         let runtime = (shared.config.mapping != Mapping::ManyToMany).then(|| shared.clone());
-        JoinInner { thread: Thread(thread), runtime, taken: false, result: PhantomData }
+        JoinInner::with(thread, runtime)
+    }
+
+    #[inline]
+    fn with(thread: HeaderRef, runtime: Option<Arc<Shared>>) -> JoinInner<T> {
+        let thread = ManuallyDrop::new(Thread(thread));
+        JoinInner { thread, runtime, result: PhantomData }
     }
 
     #[cold]
@@ -63,7 +71,7 @@ impl<T> JoinInner<T> {
     }
 
     // SUSPENDS
-    pub(super) fn join(mut self, site: &'static Location<'static>) -> Result<T> {
+    pub(super) fn join(self, site: &'static Location<'static>) -> Result<T> {
         let header = &self.thread.0;
         door::switch_point();
         if !header.state.is_finished() {
@@ -81,10 +89,32 @@ impl<T> JoinInner<T> {
             // It had to run the thread itself, and came to where nothing could move.
             panic!("{verdict}");
         }
-        self.taken = true;
-        // SAFETY: S1: finished with this handle alive, so the outcome was kept for it; `taken`
-        // keeps the drop from touching it again.
-        unsafe { packet::take_outcome::<T>(&self.thread.0) }
+        // The drop would take the outcome once more; what else it does is done here.
+        let mut this = ManuallyDrop::new(self);
+        // SAFETY: S1: finished with this handle alive, so the outcome was kept for it.
+        let outcome = unsafe { packet::take_outcome::<T>(&this.thread.0) };
+        drop(this.runtime.take());
+        // SAFETY: S1: it has finished, and `this` goes unused.
+        unsafe { this.release() };
+        outcome
+    }
+
+    /// Gives up the handle's reference, and the one that the thread has left to it.
+    ///
+    /// # Safety
+    /// S1: the thread has finished, and `self.thread` is not used any more.
+    #[inline]
+    unsafe fn release(&mut self) {
+        // SAFETY: not used after this (S1).
+        let thread = unsafe { ManuallyDrop::take(&mut self.thread) }.0.into_raw();
+        // SAFETY: our reference, which is given up below.
+        if unsafe { thread.as_ref() }.state.is_left_to_handle() {
+            // SAFETY: S1: our reference, and the one that the thread has left with its end.
+            unsafe { Header::release_both(thread) };
+        } else {
+            // SAFETY: S1: our reference.
+            unsafe { Header::release(thread) };
+        }
     }
 
     // SUSPENDS
@@ -97,7 +127,7 @@ impl<T> JoinInner<T> {
             && many_to_one::obstacle(shared).is_none()
         {
             // Nobody else would run it: the join counts as a run.
-            if many_to_one::run_until(shared, ptr::from_ref::<crate::task::Header>(header)).is_ok()
+            if many_to_one::run_until(shared, ptr::from_ref::<Header>(header)).is_ok()
                 && header.state.is_finished()
             {
                 return;
@@ -147,15 +177,19 @@ impl<T> JoinInner<T> {
 }
 
 impl<T> Drop for JoinInner<T> {
+    #[inline]
     fn drop(&mut self) {
-        if self.taken {
-            return;
-        }
         let header = &self.thread.0;
-        if header.state.drop_handle() {
-            // SAFETY: finished with this handle alive, so the outcome lies there untaken.
-            let dropped = unsafe { (header.vtable.drop_outcome)(header) };
-            life::note_dropped(header, dropped);
+        match header.state.drop_handle() {
+            // With our reference, which `ManuallyDrop` keeps from being given up here.
+            Dropped::GivenToThread => (),
+            Dropped::Finished => {
+                // SAFETY: finished with this handle alive, so the outcome lies there untaken.
+                let dropped = unsafe { (header.vtable.drop_outcome)(header) };
+                life::note_dropped(header, dropped);
+                // SAFETY: S1: it has finished, and we are dropped.
+                unsafe { self.release() };
+            }
         }
     }
 }

@@ -14,7 +14,6 @@ use crate::sched::spawn::{self, Order};
 use crate::sched::worker::Core;
 use crate::task::family::ScopeData;
 use crate::task::{WaitKind, current};
-use crate::thread::builder::Builder;
 use crate::thread::handle::Thread;
 use crate::thread::join::{CancelError, JoinInner, Result};
 
@@ -68,10 +67,9 @@ where
 {
     let site = Location::caller();
     let me = current::me();
+    // It stays in this frame until the close below, which every way out passes: `f` is caught, and
+    // the end of the scope is shielded.
     let scope = Scope { data: ScopeData::new(&me), scope: PhantomData, env: PhantomData };
-    // SAFETY: S1: `scope` stays in this frame until the close below, which every way out passes:
-    // `f` is caught, and the end of the scope is shielded.
-    unsafe { scope.data.open() };
     let result = catch_unwind(AssertUnwindSafe(|| f(&scope)));
     inplace::end_scope(&scope.data, WaitKind::Scope, site);
     scope.data.close();
@@ -90,14 +88,18 @@ impl<'scope, 'env> Scope<'scope, 'env> {
     /// # Panics
     ///
     /// If the thread cannot be started; [`Builder::spawn_scoped`] gives an error instead.
+    ///
+    /// [`Builder::spawn_scoped`]: crate::thread::Builder::spawn_scoped
     #[track_caller]
     pub fn spawn<F, T>(&'scope self, f: F) -> ScopedJoinHandle<'scope, T>
     where
         F: FnOnce() -> T + Send + 'scope,
         T: Send + 'scope,
     {
-        match Builder::new().spawn_scoped(self, f) {
-            Ok(handle) => handle,
+        let order = Order { scope: self.data(), ..Order::plain(Location::caller()) };
+        // SAFETY: S1: the scope waits for the thread before anything of `'scope` ends.
+        match unsafe { spawn::spawn(order, f) } {
+            Ok(thread) => ScopedJoinHandle::new(JoinInner::new(thread)),
             Err(error) => panic!("failed to spawn thread: {error}"),
         }
     }
@@ -109,7 +111,7 @@ impl<'scope, 'env> Scope<'scope, 'env> {
 
 impl fmt::Debug for Scope<'_, '_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Scope").field("is_empty", &self.data.is_empty()).finish_non_exhaustive()
+        f.debug_struct("Scope").finish_non_exhaustive()
     }
 }
 
@@ -175,9 +177,8 @@ where
         return Err(io::Error::new(io::ErrorKind::Unsupported, obstacle));
     }
     let me = current::me();
+    // It stays in this frame until the close below; the wait is shielded.
     let scope = ScopeData::new(&me);
-    // SAFETY: S1: it stays in this frame until the close below; the wait is shielded.
-    unsafe { scope.open() };
     let order = Order { scope: &scope, ..Order::plain(site) };
     // SAFETY: S1: the scope waits for the thread before anything that it borrows ends.
     let spawned = unsafe { spawn::spawn_on(shared, order, f) };

@@ -31,7 +31,6 @@ unsafe impl Send for World {}
 impl World {
     fn new() -> Arc<World> {
         let parent = Header::for_model();
-        parent.state.transition_to_running();
         let scope = ScopeData::new(&parent);
         Arc::new(World {
             parent,
@@ -59,6 +58,7 @@ impl World {
     /// The end of the scope, as in `inplace::end_scope`.
     fn wait(&self) {
         if !self.scope.is_empty() {
+            self.scope.merge();
             let nothing = Accepts { permit: false, cancel: false };
             let state = &self.parent.state;
             let sequence = state.begin_wait(nothing);
@@ -98,6 +98,25 @@ fn last_of_two_children_wakes_the_parent_and_leaves_its_frame_alone() {
         let world = World::new();
         let child = |index| {
             world.scope.enter();
+            let world = world.clone();
+            thread::spawn(move || world.end(index))
+        };
+        let children = [child(0), child(1)];
+        world.wait();
+        assert_eq!(world.sum(), 2);
+        for child in children {
+            child.join().unwrap();
+        }
+    });
+}
+
+#[test]
+fn children_counted_at_home_that_end_elsewhere_wake_the_parent() {
+    check(|| {
+        let world = World::new();
+        // What `enter` does on the parent's worker. In a model nobody is on one.
+        world.scope.at_home.set(2);
+        let child = |index| {
             let world = world.clone();
             thread::spawn(move || world.end(index))
         };

@@ -13,7 +13,7 @@ use loom::sync::Arc;
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread;
 
-use super::{Accepts, AtEnd, Cause, Commit, Duty, Sequence, State};
+use super::{Accepts, AtEnd, Cause, Commit, Dropped, Duty, Sequence, State};
 use crate::primitives::{Bell, check, check_within};
 
 const NOTHING: Accepts = Accepts { permit: false, cancel: false };
@@ -284,6 +284,9 @@ struct Joined {
     /// The header's field: under which number the joiner waits.
     joiner: UnsafeCell<Option<Sequence>>,
     waiter: Arc<Waiter>,
+    /// The header's references: the scheduler's and the handle's, as in `Header::release`.
+    references: AtomicUsize,
+    freed: AtomicUsize,
 }
 
 impl Joined {
@@ -294,8 +297,9 @@ impl Joined {
             gone: AtomicUsize::new(0),
             joiner: UnsafeCell::new(None),
             waiter: Waiter::new(),
+            references: AtomicUsize::new(2),
+            freed: AtomicUsize::new(0),
         };
-        joined.state.transition_to_running();
         Arc::new(joined)
     }
 
@@ -307,14 +311,39 @@ impl Joined {
             self.take_result();
             self.state.finish()
         });
-        if at_end == AtEnd::Nothing {
-            return None;
+        match at_end {
+            AtEnd::LeftToHandle => None,
+            AtEnd::Alone => {
+                self.release(2);
+                None
+            }
+            AtEnd::WakeJoiner => {
+                // SAFETY: loom checks that nobody writes meanwhile.
+                let sequence = self.joiner.with(|joiner| unsafe { *joiner });
+                let duty = self.waiter.state.wake(sequence.expect("published by JOINER"));
+                self.waiter.carry_out(duty);
+                self.release(1);
+                Some(duty)
+            }
         }
-        // SAFETY: loom checks that nobody writes meanwhile.
-        let sequence = self.joiner.with(|joiner| unsafe { *joiner });
-        let duty = self.waiter.state.wake(sequence.expect("published by JOINER"));
-        self.waiter.carry_out(duty);
-        Some(duty)
+    }
+
+    /// Gives up so many references; with the last the header goes, which nobody may touch then.
+    fn release(&self, count: usize) {
+        if self.references.load(Ordering::Acquire) != count {
+            if self.references.fetch_sub(count, Ordering::Release) != count {
+                return;
+            }
+            loom::sync::atomic::fence(Ordering::Acquire);
+        }
+        self.joiner.with_mut(|_| ());
+        self.result.with_mut(|_| ());
+        self.freed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What is left to do of a handle, whose thread has ended.
+    fn release_handle(&self) {
+        self.release(if self.state.is_left_to_handle() { 2 } else { 1 });
     }
 
     fn take_result(&self) {
@@ -334,8 +363,9 @@ impl Joined {
 
     /// The drop of a handle whose result was not taken.
     fn drop_handle(&self) {
-        if self.state.drop_handle() {
+        if self.state.drop_handle() == Dropped::Finished {
             self.take_result();
+            self.release_handle();
         }
     }
 }
@@ -359,9 +389,10 @@ fn join_takes_the_result_once_and_is_woken_once() {
             }
         }
         joined.take_result();
-        let _ = joined.state.drop_handle();
+        joined.release_handle();
         assert_eq!(ending.join().unwrap().is_some(), registered);
         assert_eq!(joined.gone.load(Ordering::Relaxed), 1);
+        assert_eq!(joined.freed.load(Ordering::Relaxed), 1);
     });
 }
 
@@ -376,6 +407,7 @@ fn handle_dropped_while_its_thread_ends_drops_the_result_once() {
         joined.drop_handle();
         assert_eq!(ending.join().unwrap(), None);
         assert_eq!(joined.gone.load(Ordering::Relaxed), 1);
+        assert_eq!(joined.freed.load(Ordering::Relaxed), 1);
     });
 }
 
@@ -404,5 +436,6 @@ fn joiner_that_is_cancelled_leaves_a_late_wake_behind() {
         canceller.join().unwrap();
         ending.join().unwrap();
         assert_eq!(joined.gone.load(Ordering::Relaxed), 1);
+        assert_eq!(joined.freed.load(Ordering::Relaxed), 1);
     });
 }
