@@ -14,8 +14,8 @@
 //!
 //! A fiber that has finished its thread takes the next one itself: if that has not started, it
 //! runs on the same hot stack and nothing is switched. Where a thread can go straight to the next
-//! one it does (`short_turn`). The worker's own stack is entered for all else, and no user code runs
-//! on it.
+//! one it does (`short_turn`). The worker's own stack is entered for all else, and no user code
+//! runs on it.
 
 use std::ptr::{self, NonNull};
 
