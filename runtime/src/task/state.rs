@@ -41,9 +41,8 @@ use crate::primitives::{AtomicU64, Ordering};
 /// Legal combinations: `WAITING` implies `IN_WAIT`; of `IN_WAIT`, `WOKEN`, `TIMED_OUT` and
 /// `UNPARKED` there is one at most; without `IN_WAIT` they, and `ACCEPTS_*`, tell of the last wait
 /// and mean nothing to anybody but the thread itself. A thread that merely yields stays what it
-/// is: the queue that holds it owns it.
-/// `NEW` is a thread before its first wait, whether it has started or not: nobody needs to know, and
-/// to mark the start would be one more locked change.
+/// is: the queue that holds it owns it. `NEW` is a thread before its first wait, whether it has
+/// started or not: nobody needs to know, and to mark the start would be one more locked change.
 ///
 /// 2^48 waits at one per nanosecond take three days, and a stale wake would have to survive all
 /// of them to be mistaken, so the sequence may wrap.
