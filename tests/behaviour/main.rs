@@ -12,6 +12,7 @@ mod descend;
 mod fairness;
 mod in_place;
 mod join;
+mod loans;
 mod locals;
 mod memory;
 mod park;

@@ -34,6 +34,7 @@ const UNSAFE_FILES: &[&str] = &[
     "runtime/src/sched/inplace.rs",
     "runtime/src/sched/job.rs",
     "runtime/src/sched/life.rs",
+    "runtime/src/sched/loan.rs",
     "runtime/src/sched/many_to_one.rs",
     "runtime/src/sched/one_to_one.rs",
     "runtime/src/sched/ready.rs",

@@ -24,7 +24,8 @@ use crate::sched::worker::Core;
 use crate::task::current::{self, Me};
 use crate::task::packet::Cancelled;
 use crate::task::{
-    Accepts, Cause, Commit, Duty, Header, HeaderRef, Kind, Reason, Sequence, WaitRecord, family,
+    Accepts, Cause, Commit, Duty, Header, HeaderRef, Kind, Reason, Sequence, WaitKind, WaitRecord,
+    family,
 };
 
 /// A wait that has begun: the wakers may be told its number.
@@ -131,6 +132,25 @@ impl Pending {
     }
 }
 
+/// Joins `thread` by lending the turn to it, if it can start at once. False: nothing was done. The
+/// caller has just passed a [`switch_point`].
+// SUSPENDS
+#[inline]
+pub(crate) fn join_by_loan(thread: &Header, site: &'static Location<'static>) -> bool {
+    let Some(core) = Core::current() else { return false };
+    let me = current::me();
+    if me.kind != Kind::Green {
+        return false;
+    }
+    let mut reason = Reason::new(WaitKind::Join, site);
+    reason.owner = Some(thread.id);
+    match core.lend(&me, thread, reason) {
+        None => false,
+        Some(Cause::Cancelled) => deliver(),
+        Some(_) => true,
+    }
+}
+
 /// Ends the wait `sequence` of `thread`. False: it has ended otherwise, and the wake can be given
 /// to somebody else.
 pub(crate) fn wake(thread: &Header, sequence: Sequence) -> bool {
@@ -183,7 +203,7 @@ pub(crate) fn is_cancelled() -> bool {
 
 /// Whether a cancellation of `me` may unwind from here.
 #[inline(always)]
-fn deliverable(me: &Header) -> bool {
+pub(super) fn deliverable(me: &Header) -> bool {
     cfg!(panic = "unwind") && me.shield.get() == 0 && !std::thread::panicking()
 }
 

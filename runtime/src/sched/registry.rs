@@ -17,6 +17,12 @@ impl Core {
     #[inline]
     pub(crate) fn register(&self, thread: &Header) {
         thread.fiber.set(self.fiber.get());
+        self.register_suspended(thread);
+    }
+
+    /// The same for a thread that has left its fiber already.
+    #[inline]
+    pub(super) fn register_suspended(&self, thread: &Header) {
         if thread.registered.get() {
             return;
         }

@@ -30,7 +30,7 @@ pub(crate) fn try_yield() -> bool {
     let Some(core) = Core::current() else { return false };
     // SAFETY: the running thread is alive.
     let Some(me) = (unsafe { current::green().as_ref() }) else { return false };
-    if !core.turn_is_short() || door::has_more_to_do(me) {
+    if !core.turn_is_short() || !core.loans.get().is_null() || door::has_more_to_do(me) {
         return false;
     }
     me.fiber.set(core.fiber.get());
@@ -52,6 +52,7 @@ impl Core {
     // SUSPENDS
     pub(crate) fn suspend_yielding(&self, me: &Header) {
         record::event(Event::Yield);
+        self.call_in_loans();
         me.fiber.set(self.fiber.get());
         self.leave(Suspended::Yielding);
     }
@@ -62,6 +63,7 @@ impl Core {
     pub(crate) fn suspend_waiting(&self, me: &Header) {
         debug_assert!(ptr::eq(current::green(), me));
         record::event(Event::Wait);
+        self.call_in_loans();
         if self.turn_is_short() {
             if let Some(next) = self.ready.pop_started() {
                 self.begin_short_turn();
@@ -151,7 +153,7 @@ impl Core {
     /// Leaves this fiber for one that rests, and finds in `fresh` what it shall run.
     // SUSPENDS
     #[inline(always)]
-    fn switch_to_resting(&self, fiber: NonNull<Fiber>) {
+    pub(super) fn switch_to_resting(&self, fiber: NonNull<Fiber>) {
         let _ = self.go_to_fiber(ptr::null(), fiber);
         self.arrive();
     }

@@ -248,7 +248,13 @@ fn fiber_main<C: Choices>(fiber: &Fiber) {
         while let Some(thread) = fresh {
             life::run(core, thread);
             core.slice_is_left.set(true);
-            fresh = worker.next_on_same_fiber(fiber);
+            fresh = match core.repay(thread) {
+                None => worker.next_on_same_fiber(fiber),
+                Some(joiner) => {
+                    core.handoff.set(Some(Next::Started(joiner)));
+                    None
+                }
+            };
         }
         if worker.rest_on(fiber) == Resume::Return {
             return;

@@ -23,6 +23,7 @@ use crate::record::{self, Event};
 use crate::sched::budget::BUDGET_CALLS;
 use crate::sched::choices::Choices;
 use crate::sched::job::Job;
+use crate::sched::loan::Loan;
 use crate::sched::ready::Ready;
 use crate::sched::seeded::Run;
 use crate::sched::shared::{Phase, Shared};
@@ -123,6 +124,8 @@ pub(crate) struct Core {
     pub(super) short_until: Cell<u64>,
     pub(crate) switches_directly: Cell<bool>,
     pub(super) leaving: Cell<*const Header>,
+    /// The youngest loan of a turn; see `loan`.
+    pub(super) loans: Cell<*const Loan>,
     /// The turn that looks at the timers again, how many lie between two such looks at present, and
     /// the time of the last.
     pub(crate) timers_at: Cell<u64>,
@@ -207,6 +210,7 @@ impl Core {
             short_until: Cell::new(0),
             switches_directly: Cell::new(false),
             leaving: Cell::new(ptr::null()),
+            loans: Cell::new(ptr::null()),
             timers_at: Cell::new(0),
             timer_turns: Cell::new(1),
             looked_ns: Cell::new(if exact { 0 } else { clock::now_ns() }),

@@ -135,9 +135,11 @@ impl<T> JoinInner<T> {
         }
         // Before the wait begins: the panic may be caught, and the thread waits again.
         assert!(!ptr::eq(&*current::me(), &**header), "a thread cannot join itself");
-        self.wait_once(site, |pending| {
-            life::register_joiner(header, pending.thread(), pending.sequence())
-        });
+        if !door::join_by_loan(header, site) {
+            self.wait_once(site, |pending| {
+                life::register_joiner(header, pending.thread(), pending.sequence())
+            });
+        }
         if !header.state.is_finished() {
             self.wait_again(site);
         }
