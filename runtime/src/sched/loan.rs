@@ -1,9 +1,9 @@
 //! A join that need not wait: the joiner lends its turn to the thread that it joins.
 //!
-//! A thread that joins one which nobody has started would wait for it, and most such threads run
-//! to their end without a wait of their own. For these the wait is all ceremony: opened, announced
-//! to the other, committed, ended by its last act. So the joiner only leaves its stack, with a note
-//! on it, and the thread starts on a fiber at rest; when it ends, the fiber goes back to the joiner,
+//! A thread that joins one which nobody has started would wait for it, and most such threads run to
+//! their end without a wait of their own. For these the wait is all ceremony: opened, announced to
+//! the other, committed, ended by its last act. So the joiner only leaves its stack, with a note on
+//! it, and the thread starts on a fiber at rest; when it ends, the fiber goes back to the joiner,
 //! whose state has never changed.
 //!
 //! ```text
@@ -14,13 +14,14 @@
 //! ```
 //!
 //! A thread under a loan may join in the same way: the loans of a worker form a chain, the youngest
-//! first. Whoever leaves his stack otherwise, in order to wait or to yield, calls in the whole chain
+//! first. Whoever leaves a stack otherwise, in order to wait or to yield, calls in the whole chain
 //! before. So while there is a loan, the thread that runs is the one for which the youngest was
 //! given, or one that runs in place on its stack; and the loop, which may be asked to cancel or to
 //! describe what waits here, never meets any.
 //!
-//! The joiner stays cancellable: what comes meanwhile is found by the commit when the loan is called
-//! in, and else by its next switch point; in between, its worker is busy with the other thread.
+//! The joiner stays cancellable: what comes meanwhile is found by the commit when the loan is
+//! called in, and else by its next switch point; in between, its worker is busy with the other
+//! thread.
 
 use std::cell::{Cell, UnsafeCell};
 use std::mem::MaybeUninit;
