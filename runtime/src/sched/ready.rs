@@ -11,6 +11,7 @@ use std::ptr::{self, NonNull};
 
 use crate::fiber::Fiber;
 use crate::task::Header;
+use crate::task::header::HOT_BYTES;
 
 /// See the file's comment.
 pub(crate) struct Ready(UnsafeCell<Ring>);
@@ -49,9 +50,11 @@ impl Started {
     }
 }
 
-/// How far ahead headers and fibers are loaded, and then the stacks that the fibers name.
-const FIBER_AHEAD: usize = 10;
-const STACK_AHEAD: usize = 5;
+/// So many turns apart, headers and fibers of as many threads are loaded ahead, and the stacks of
+/// those whose fibers were loaded the time before. Together, for a load of a page that the processor
+/// has forgotten the way to holds up what follows it: one by one they made a turn among 100,000 cost
+/// 310 ns, together 175.
+const BATCH: usize = 4;
 /// How long a ring is at first, and what one that once was long keeps: 2048 * 16 bytes = 32 KiB.
 const FIRST_CAPACITY: usize = 64;
 const KEPT_CAPACITY: usize = 2048;
@@ -220,24 +223,29 @@ impl Ring {
         *self = longer;
     }
 
-    /// Starts to load what the next turns will touch.
+    /// Starts to load what later turns will touch.
     #[inline(always)]
     fn load_ahead(&mut self) {
-        if self.len > STACK_AHEAD {
-            self.load_some_ahead();
+        if self.len >= 2 * BATCH && self.head.is_multiple_of(BATCH) {
+            self.load_batch();
         }
     }
 
-    #[inline]
-    fn load_some_ahead(&mut self) {
-        // SAFETY: WAITING-OWNS-FIBER; null only for threads that have not started.
-        if let Some(fiber) = unsafe { self.at(STACK_AHEAD).fiber.as_ref() } {
-            fiber.prefetch();
+    #[cold]
+    #[inline(never)]
+    fn load_batch(&mut self) {
+        for index in BATCH..2 * BATCH {
+            let entry = *self.at(index);
+            crate::os::prefetch(entry.fiber.cast());
+            let header: *const u8 = entry.thread.as_ptr().cast_const().cast();
+            crate::os::prefetch(header);
+            crate::os::prefetch(header.wrapping_add(HOT_BYTES - 1));
         }
-        if self.len > FIBER_AHEAD {
-            let far = *self.at(FIBER_AHEAD);
-            crate::os::prefetch(far.thread.as_ptr().cast_const().cast());
-            crate::os::prefetch(far.fiber.cast());
+        for index in 0..BATCH {
+            // SAFETY: WAITING-OWNS-FIBER; null only for threads that have not started.
+            if let Some(fiber) = unsafe { self.at(index).fiber.as_ref() } {
+                fiber.prefetch();
+            }
         }
     }
 }

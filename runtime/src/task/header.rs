@@ -51,7 +51,7 @@ pub(crate) enum Kind {
     Kernel,
 }
 
-/// See the file's comment.
+/// See the file's comment. What a yield or a wait touches stands first, in [`HOT_BYTES`].
 #[repr(C, align(16))]
 pub(crate) struct Header {
     pub(crate) state: State,
@@ -72,22 +72,22 @@ pub(crate) struct Header {
     pub(crate) class: Class,
     /// HOME-ONLY. Whether the thread runs in place: on the fiber of its scope's parent.
     pub(crate) in_place: Cell<bool>,
-    pub(crate) vtable: &'static VTable,
-    pub(crate) id: NonZeroU64,
-    /// The home worker's mailbox, a counted reference; null before the first wait. Written at
-    /// home before the first `commit_wait` (Release), read by those who own the duty to schedule.
-    pub(crate) mailbox: AtomicPtr<Mailbox>,
-    /// Link in an inbox; owned by whoever owns the duty to schedule.
-    pub(crate) next: AtomicPtr<Header>,
     /// HOME-ONLY. The fiber that carries the thread; null before the first wait.
     pub(crate) fiber: Cell<*const Fiber>,
-    /// HOME-ONLY. What the thread waits for; lies on its stack; null while it does not wait.
-    pub(crate) wait: Cell<*const WaitRecord>,
-    /// HOME-ONLY. The worker's registry of threads that have waited.
-    pub(crate) registry: Links,
     /// The scope that waits for this thread; null for most. Set before the thread is published.
     /// It outlives the thread's end, not its header.
     pub(crate) scope: Cell<*const ScopeData>,
+    /// The home worker's mailbox, a counted reference; null before the first wait. Written at
+    /// home before the first `commit_wait` (Release), read by those who own the duty to schedule.
+    pub(crate) mailbox: AtomicPtr<Mailbox>,
+    /// HOME-ONLY. What the thread waits for; lies on its stack; null while it does not wait.
+    pub(crate) wait: Cell<*const WaitRecord>,
+    pub(crate) vtable: &'static VTable,
+    pub(crate) id: NonZeroU64,
+    /// Link in an inbox; owned by whoever owns the duty to schedule.
+    pub(crate) next: AtomicPtr<Header>,
+    /// HOME-ONLY. The worker's registry of threads that have waited.
+    pub(crate) registry: Links,
     /// FAMILY-LOCK of the parent.
     pub(crate) sibling: Links,
     /// FAMILY-LOCK of this header. The innermost open scope.
@@ -102,9 +102,14 @@ pub(crate) struct Header {
     payload: Cell<[std::mem::MaybeUninit<u64>; PAYLOAD_BYTES / 8]>,
 }
 
+/// State, fiber, scope, mailbox, wait.
+pub(crate) const HOT_BYTES: usize = 56;
+
 // Loom's atomics are larger than real ones; no model measures a header.
 #[cfg(not(loom))]
 const _: () = assert!(size_of::<Header>() == BLOCK_BYTES);
+#[cfg(not(loom))]
+const _: () = assert!(std::mem::offset_of!(Header, vtable) == HOT_BYTES);
 
 /// What few threads have.
 pub(crate) struct Extra {
