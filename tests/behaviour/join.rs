@@ -255,7 +255,7 @@ fn joins_of_arms_that_do_nothing_deliver_a_cancellation() {
         });
         until(|| started.load(SeqCst));
         handle.cancel().unwrap();
-        let payload = handle.join().err().expect("a cancelled thread gives no value");
+        let payload = handle.join().expect_err("a cancelled thread gives no value");
         assert!(payload.is::<thread::Cancelled>());
     });
 }

@@ -51,9 +51,9 @@ impl Started {
 }
 
 /// So many turns apart, headers and fibers of as many threads are loaded ahead, and the stacks of
-/// those whose fibers were loaded the time before. Together, for a load of a page that the processor
-/// has forgotten the way to holds up what follows it: one by one they made a turn among 100,000 cost
-/// 310 ns, together 175.
+/// those whose fibers were loaded the time before. Together, for a load of a page whose address the
+/// processor must translate anew holds up what follows it: one by one they made a turn among
+/// 100,000 cost 310 ns, together 175.
 const BATCH: usize = 4;
 /// How long a ring is at first, and what one that once was long keeps: 2048 * 16 bytes = 32 KiB.
 const FIRST_CAPACITY: usize = 64;
