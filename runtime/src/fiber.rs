@@ -238,7 +238,8 @@ impl Fiber {
     pub(crate) unsafe fn into_stack(this: NonNull<Fiber>) -> Stack {
         // SAFETY: initialised by `new` and not taken yet (S1).
         let fiber = unsafe { this.as_ref() };
-        assert!(fiber.context.has_returned(), "the stack of a suspended fiber is in use");
+        // SAFETY: S1: nobody uses the fiber after (S1).
+        unsafe { fiber.context.finish() };
         // SAFETY: this is the last use of the cell.
         let stack = unsafe { &mut *fiber.stack.get() };
         // SAFETY: as above.

@@ -109,9 +109,12 @@ impl Context {
         told(unsafe { switch(&self.inside, next.inside.get(), RUN) })
     }
 
-    /// Whether `entry` has returned.
-    pub(super) fn has_returned(&self) -> bool {
-        self.inside.get() == RETURNED
+    /// Lets the stack go. Panics if `entry` has not returned.
+    ///
+    /// # Safety
+    /// S1: this is the last use of the context.
+    pub(super) unsafe fn finish(&self) {
+        assert_eq!(self.inside.get(), RETURNED, "the stack of a suspended fiber is in use");
     }
 
     /// Where the stack pointer was when the fiber was left; for the prefetch.

@@ -90,10 +90,18 @@ impl Context {
         os::abort_with("a coroutine was to be left for another one")
     }
 
-    /// Whether `entry` has returned.
-    pub(super) fn has_returned(&self) -> bool {
+    /// Lets the stack go. Panics if `entry` has not returned.
+    ///
+    /// # Safety
+    /// S1: this is the last use of the context.
+    pub(super) unsafe fn finish(&self) {
         // SAFETY: nobody is inside: a caller inside would have suspended.
-        unsafe { &*self.coroutine.get() }.done()
+        let coroutine = unsafe { &mut *self.coroutine.get() };
+        // SAFETY: not used again (S1).
+        let coroutine = unsafe { ManuallyDrop::take(coroutine) };
+        // Not dropped: see the file's comment. Besides the check, this tells sanitizers that the
+        // stack is not in use any more.
+        coroutine.into_stack();
     }
 
     /// About where the stack pointer was when the fiber was left; for the prefetch.
