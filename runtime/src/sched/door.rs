@@ -77,8 +77,16 @@ pub(crate) fn begin(permit: bool) -> Pending {
 /// wait. The caller has just passed a [`switch_point`], so a cancellation that has come before was
 /// delivered.
 // SUSPENDS
-#[inline]
+#[inline(always)]
 pub(crate) fn wait_unannounced(permit: bool, reason: Reason, deadline: Option<Instant>) -> Cause {
+    if let (Some(me), None) = (current::running(), deadline) {
+        let accepts = Accepts { permit, cancel: deliverable(me) };
+        let cause = wait_green(me, me.state.next_sequence(), Some(accepts), reason, None);
+        if cause == Cause::Cancelled {
+            deliver();
+        }
+        return cause;
+    }
     let me = current::me();
     let accepts = Accepts { permit, cancel: deliverable(&me) };
     let sequence = me.state.next_sequence();
@@ -110,7 +118,10 @@ impl Pending {
             return self.give_up_at_once();
         }
         let cause = match self.me.kind {
-            Kind::Green => wait_green(&self, reason, deadline),
+            Kind::Green => {
+                let unannounced = (!self.announced).then_some(self.accepts);
+                wait_green(&self.me, self.sequence, unannounced, reason, deadline)
+            }
             Kind::Kernel => wait_kernel(&self, deadline),
         };
         if cause == Cause::Cancelled {
@@ -260,22 +271,28 @@ fn deliver() -> ! {
 }
 
 // SUSPENDS
-fn wait_green(pending: &Pending, reason: Reason, deadline: Option<Instant>) -> Cause {
-    let me: &Header = &pending.me;
+#[inline(always)]
+fn wait_green(
+    me: &Header,
+    sequence: Sequence,
+    unannounced: Option<Accepts>,
+    reason: Reason,
+    deadline: Option<Instant>,
+) -> Cause {
     let core = Core::current().expect("a green thread runs on a worker");
     let record = WaitRecord {
         reason,
         since_ns: core.coarse_now_ns(),
         timer: Cell::new(None),
-        sequence: pending.sequence,
-        unannounced: (!pending.announced).then_some(pending.accepts),
+        sequence,
+        unannounced,
         unlink: None,
     };
     me.wait.set(&record);
     core.register(me);
     if let Some(deadline) = deadline {
         let owner = std::ptr::from_ref(me).cast();
-        let timer = core.wheel().arm(core.timer_ns(deadline), owner, pending.sequence.to_bits());
+        let timer = core.wheel().arm(core.timer_ns(deadline), owner, sequence.to_bits());
         record.timer.set(Some(timer));
     }
     ballast::keep_apart(|| core.suspend_waiting(me));
@@ -320,12 +337,33 @@ pub(crate) fn reason(kind: crate::task::WaitKind) -> Reason {
 // SUSPENDS
 #[inline]
 pub(crate) fn switch_point() {
+    if let (Some(core), Some(me)) = (Core::current(), current::running())
+        && pass_switch_point(core, me)
+    {
+        return;
+    }
+    switch_point_in_full();
+}
+
+// SUSPENDS
+#[cold]
+#[inline(never)]
+fn switch_point_in_full() {
     if let Some(core) = Core::current()
         && core.charge()
     {
         yield_for_fairness();
     }
     deliver_if_cancelled(&current::me());
+}
+
+/// Takes the current thread's permit, if it has one.
+#[inline]
+pub(crate) fn try_take_permit() -> bool {
+    match current::running() {
+        Some(me) => me.state.try_take_permit(),
+        None => current::me().state.try_take_permit(),
+    }
 }
 
 /// Passes a switch point of `me`, the green thread that runs on `core`, if it only needs to be

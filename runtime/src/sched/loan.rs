@@ -59,7 +59,7 @@ impl Core {
         if !self.may_lend(thread) {
             return None;
         }
-        // The queue has one entry more than this in nearly all cases: its own.
+        // Nearly always the one that was spawned last is the one that is joined.
         let job = self.deque.pop()?;
         let same = job == Job::thread(NonNull::from(thread));
         let Some(fiber) = same.then(|| self.take_resting()).flatten() else {
@@ -78,9 +78,12 @@ impl Core {
             record: UnsafeCell::new(MaybeUninit::uninit()),
         };
         self.loans.set(&loan);
+        // Whoever leaves its stack under a loan has to call it in.
+        let short_until = self.forbid_short_turns();
         self.fresh.set(Some(NonNull::from(thread)));
         self.switch_to_resting(fiber);
         if !loan.called_in.get() {
+            self.allow_short_turns(short_until);
             return Some(Cause::Woken);
         }
         me.wait.set(ptr::null());

@@ -156,8 +156,7 @@ impl Run {
 
     /// Whether the current thread yields at the switch point that it has reached.
     pub(crate) fn yields_here(&self, core: &Core) -> bool {
-        // SAFETY: the running thread's header is alive.
-        let Some(me) = (unsafe { current::green().as_ref() }) else { return false };
+        let Some(me) = current::running() else { return false };
         let mut order = self.order.borrow_mut();
         match order.strategy() {
             Strategy::Random => self.streams.points.one_in(YIELD_ONE_IN),

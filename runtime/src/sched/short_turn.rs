@@ -28,9 +28,8 @@ use crate::task::{Commit, Header, current};
 #[inline(always)]
 pub(crate) fn try_yield() -> bool {
     let Some(core) = Core::current() else { return false };
-    // SAFETY: the running thread is alive.
-    let Some(me) = (unsafe { current::green().as_ref() }) else { return false };
-    if !core.turn_is_short() || !core.loans.get().is_null() || door::has_more_to_do(me) {
+    let Some(me) = current::running() else { return false };
+    if !core.turn_is_short() || door::has_more_to_do(me) {
         return false;
     }
     me.fiber.set(core.fiber.get());
@@ -59,19 +58,27 @@ impl Core {
 
     /// Leaves the current thread's fiber in order to wait.
     // SUSPENDS
-    #[inline]
+    #[inline(always)]
     pub(crate) fn suspend_waiting(&self, me: &Header) {
         debug_assert!(ptr::eq(current::green(), me));
         record::event(Event::Wait);
+        if self.turn_is_short()
+            && let Some(next) = self.ready.pop_started()
+        {
+            self.begin_short_turn();
+            self.slice_is_left.set(true);
+            self.leaving.set(me);
+            return self.switch_to(next);
+        }
+        self.suspend_waiting_in_full(me);
+    }
+
+    /// The same where the next turn is no short one, or nobody is ready.
+    // SUSPENDS
+    #[inline(never)]
+    fn suspend_waiting_in_full(&self, me: &Header) {
         self.call_in_loans();
-        if self.turn_is_short() {
-            if let Some(next) = self.ready.pop_started() {
-                self.begin_short_turn();
-                self.slice_is_left.set(true);
-                self.leaving.set(me);
-                return self.switch_to(next);
-            }
-        } else if self.slice_goes_straight_on() {
+        if self.slice_goes_straight_on() {
             match self.pass_slice_on() {
                 Some(Next::Started(thread)) => {
                     self.slice_is_left.set(true);
@@ -121,10 +128,10 @@ impl Core {
         self.short_until.set(if in_full { 0 } else { until });
     }
 
-    /// Has the next turn taken by the loop.
+    /// Has the next turn taken by the loop. Gives until when they were allowed.
     #[inline]
-    pub(super) fn forbid_short_turns(&self) {
-        self.short_until.set(0);
+    pub(super) fn forbid_short_turns(&self) -> u64 {
+        self.short_until.replace(0)
     }
 
     /// Whether the next turn can only take the oldest ready thread.

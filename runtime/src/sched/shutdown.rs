@@ -18,7 +18,7 @@ use crate::sched::many_to_many;
 use crate::sched::many_to_one;
 use crate::sched::report::{self, Detail};
 use crate::sched::shared::{Phase, Shared};
-use crate::sched::worker::Core;
+use crate::sched::worker::{Core, Next};
 use crate::sched::{arm, job, life};
 use crate::task::mailbox::Message;
 use crate::task::state::AtEnd;
@@ -230,17 +230,14 @@ pub(crate) fn leak(core: &Core) -> bool {
     // What waits, and what is ready, has waited before or has merely yielded; the latter are in
     // the ready queue alone.
     let mut left: Vec<*const Header> = core.registered().map(std::ptr::from_ref).collect();
-    while let Some(thread) = core.ready.pop() {
+    let handoff = core.handoff.take().map(|next| match next {
+        Next::Started(thread) | Next::Fresh(thread) => thread,
+    });
+    for thread in handoff.into_iter().chain(std::iter::from_fn(|| core.ready.pop())) {
         let thread: *const Header = thread.as_ptr();
         if !left.contains(&thread) {
             left.push(thread);
         }
-    }
-    match core.handoff.take() {
-        Some(crate::sched::worker::Next::Started(t) | crate::sched::worker::Next::Fresh(t)) => {
-            left.push(t.as_ptr());
-        }
-        None => (),
     }
     arm::drain(core, |job| {
         if let job::Kind::Thread(thread) = job.kind() {

@@ -95,6 +95,12 @@ pub(crate) fn force_mprotect_guards(force: bool) {
     FORCED.store(if force { FORCED_YES } else { FORCED_NO }, Ordering::Relaxed);
 }
 
+/// How often the list of mappings was read, which takes milliseconds where it is long.
+#[cfg(test)]
+pub(super) fn looks() -> usize {
+    BUDGET.lock().unwrap_or_else(PoisonError::into_inner).looks
+}
+
 fn mprotect_is_forced() -> bool {
     // ORDERING: Relaxed, as in `force_mprotect_guards`; two first readers compute the same.
     match FORCED.load(Ordering::Relaxed) {
@@ -118,6 +124,9 @@ struct Budget {
     used: usize,
     /// When a reading last left nothing to grant.
     refused_at: Option<Instant>,
+    /// How often the list was read.
+    #[cfg(test)]
+    looks: usize,
 }
 
 impl Budget {
@@ -149,6 +158,10 @@ impl Budget {
     /// Without `/proc`, or without a descriptor to read it, our own guards are all that is known
     /// to be there; what a process maps besides is far below the reserve.
     fn look(&mut self) {
+        #[cfg(test)]
+        {
+            self.looks += 1;
+        }
         self.limit = os::map_count_limit().unwrap_or(DEFAULT_MAP_COUNT_LIMIT);
         self.used = os::map_count_used().unwrap_or(self.made * ENTRIES_PER_GUARD);
         let left = self.limit.saturating_sub(self.used + RESERVED_ENTRIES) / ENTRIES_PER_GUARD;
@@ -176,8 +189,15 @@ fn refused(operation: &str, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{operation} of a stack's guard was refused: {error}"))
 }
 
-static BUDGET: Mutex<Budget> =
-    Mutex::new(Budget { granted: 0, made: 0, limit: 0, used: 0, refused_at: None });
+static BUDGET: Mutex<Budget> = Mutex::new(Budget {
+    granted: 0,
+    made: 0,
+    limit: 0,
+    used: 0,
+    refused_at: None,
+    #[cfg(test)]
+    looks: 0,
+});
 static FORCED: AtomicU8 = AtomicU8::new(FORCED_UNREAD);
 
 const FORCED_UNREAD: u8 = 0;
@@ -189,6 +209,6 @@ const ENTRIES_PER_GUARD: usize = 2;
 const RESERVED_ENTRIES: usize = 8_000;
 /// At the end of the budget halves are not worth a reading each.
 const SMALLEST_GRANT: usize = 256;
-const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(100);
+pub(super) const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(100);
 /// The kernel's default: 2^16 less a few that a core dump needs.
 const DEFAULT_MAP_COUNT_LIMIT: usize = 65_530;

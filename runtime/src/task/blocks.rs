@@ -14,14 +14,14 @@
 //! to miss. Takers get the lowest free blocks of the lowest chunk that has any, so the pages of a
 //! chunk are touched in order and only when needed, and the upper chunks fall empty.
 //!
-//! **Giving back.** A chunk whose blocks are all free is unmapped when it has not been needed for
-//! [`REST_NS`], by whoever returns a batch then, or by a worker that sleeps; a few are kept. Where
-//! there are more, workers empty their caches before they sleep, for one block keeps a chunk. Never
-//! at once: a burst is often followed by another, and faulting the pages in costs more than the
-//! threads.
+//! **Giving back.** A chunk whose blocks are all free gives its pages back when it has not been
+//! needed for [`REST_NS`], by whoever returns a batch then, or by a worker that sleeps; a few are
+//! kept. Where there are more, workers empty their caches before they sleep, for one block keeps a
+//! chunk. Never at once: a burst is often followed by another, and faulting the pages in costs more
+//! than the threads.
 //!
 //! One lock guards the pool. It is taken once a batch and never held across a system call but the
-//! one that maps a new chunk. Under the model checker and under AddressSanitizer, which shall see
+//! one that maps a new region. Under the model checker and under AddressSanitizer, which shall see
 //! each use of a freed header, every block comes from the allocator and goes back to it.
 
 mod pool;
@@ -36,7 +36,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::clock;
 use crate::task::header::Header;
-use pool::Pool;
+use pool::{Chunk, Pool};
 
 /// A free block: room for one header, not initialised.
 pub(crate) type Block = NonNull<Header>;
@@ -45,7 +45,7 @@ pub(crate) type Block = NonNull<Header>;
 const CACHE_MAX: usize = 256;
 /// How many go from and to the pool at once.
 const BATCH: usize = CACHE_MAX / 2;
-/// How long a chunk must have been free before it is unmapped.
+/// How long a chunk must have been free before its pages go.
 const REST_NS: u64 = 1_000_000_000;
 /// Whether the allocator serves each block; see the file's comment.
 const PLAIN: bool = cfg!(any(loom, feature = "sanitizer"));
@@ -132,7 +132,7 @@ impl Cache {
         self.len.set(CACHE_MAX - BATCH);
     }
 
-    /// Gives all blocks to the pool, if a chunk may become free by it that could be unmapped. For a
+    /// Gives all blocks to the pool, if a chunk may become free by it that could go. For a
     /// worker that is about to sleep.
     pub(super) fn rest(&self) {
         if self.len.get() > 0 && !PLAIN && lock().0.is_large() {
@@ -151,8 +151,7 @@ impl Drop for Cache {
         if trim_at_ns().is_some() {
             // A runtime has ended, and what comes next needs less, most likely.
             let chunks = lock().0.remove_all();
-            // The lock is gone.
-            drop(chunks);
+            let_go(chunks);
         }
     }
 }
@@ -187,8 +186,7 @@ fn give_to_pool(blocks: &[Cell<Block>]) {
         unsafe { pool.0.give(blocks, clock::real_now_ns) };
         pool.0.remove_rested(clock::real_now_ns)
     };
-    // Unmapped here, where the lock is gone.
-    drop(chunk);
+    let_go(chunk);
 }
 
 /// When [`trim`] should be called next, by the real clock, if there is anything to give back.
@@ -201,12 +199,20 @@ pub(crate) fn trim_at_ns() -> Option<u64> {
     }
 }
 
-/// Unmaps a chunk that nobody has needed for a while, if its time has come. Only one, for that
+/// Lets a chunk go that nobody has needed for a while, if its time has come. Only one, for that
 /// takes some 50 µs, about as long as somebody who is woken may be late.
 pub(crate) fn trim() {
     if trim_at_ns().is_some() {
         let chunk = lock().0.remove_rested(clock::real_now_ns);
-        drop(chunk);
+        let_go(chunk);
+    }
+}
+
+/// Gives the pages of chunks back that were removed from the pool. The lock is not held meanwhile.
+fn let_go(chunks: impl IntoIterator<Item = Chunk>) {
+    for chunk in chunks {
+        let number = chunk.discard();
+        lock().0.vacate(number);
     }
 }
 

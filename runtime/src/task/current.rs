@@ -38,6 +38,17 @@ pub(crate) fn green() -> *const Header {
     GREEN.try_with(Cell::get).unwrap_or(ptr::null())
 }
 
+/// The green thread that runs, on its own behalf.
+///
+/// The reference is good while that thread runs; callers are part of it, and a thread's header
+/// outlives everything that the thread itself can do.
+#[inline(always)]
+pub(crate) fn running<'a>() -> Option<&'a Header> {
+    // SAFETY: the worker sets it to the header of the thread that it runs, which lives until it has
+    // ended, and to null when it has.
+    unsafe { green().as_ref() }
+}
+
 /// Says which green thread runs from now on; null: the worker itself.
 #[inline]
 pub(crate) fn set_green(header: *const Header) {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::clock;
 use crate::sched::door;
 use crate::sched::spawn;
-use crate::task::{Cause, Reason, WaitKind, current};
+use crate::task::{Cause, Reason, WaitKind};
 
 /// Waits until the current thread is given a permit, and takes it.
 ///
@@ -42,9 +42,10 @@ pub fn park_timeout(timeout: Duration) {
 }
 
 // SUSPENDS
+#[inline(always)]
 fn park_until(deadline: Option<Instant>, site: &'static Location<'static>) {
     door::switch_point();
-    if current::me().state.try_take_permit() {
+    if door::try_take_permit() {
         return;
     }
     door::wait_unannounced(true, Reason::new(WaitKind::Park, site), deadline);

@@ -62,8 +62,7 @@ pub(crate) fn map_reserve(len: usize) -> io::Result<*mut u8> {
 ///
 /// # Safety
 ///
-/// S1: `address` and `len` are exactly what one call of [`map_reserve`] or [`map_aligned`] gave and
-/// was given.
+/// S1: `address` and `len` are exactly what one call of [`map_reserve`] gave and was given.
 /// S2: nothing in the range is used any more, and nobody keeps a reference into it.
 pub(crate) unsafe fn unmap(address: *mut u8, len: usize) {
     // SAFETY: S1 and S2 are this call's own conditions. It fails only for a range that is no
@@ -253,35 +252,35 @@ pub(crate) fn map_count_used() -> Option<usize> {
     }
 }
 
-/// Maps `len` bytes of private, readable and writable memory, aligned to `len`, a power of two.
+/// Maps `len` bytes of private, readable and writable memory, aligned to `align`, a power of two.
 ///
 /// It holds no pages yet. `huge_pages` says whether a touch may make 2 MiB of it resident at once;
 /// where the system forms such pages for everybody, false keeps it from it. Called "sylvan headers"
-/// in `/proc/self/maps`; [`unmap`] gives it back.
+/// in `/proc/self/maps`, and never unmapped.
 ///
 /// # Errors
 ///
 /// As for [`map_reserve`].
-pub(crate) fn map_aligned(len: usize, huge_pages: bool) -> io::Result<*mut u8> {
+pub(crate) fn map_aligned(len: usize, align: usize, huge_pages: bool) -> io::Result<*mut u8> {
     let protection = libc::PROT_READ | libc::PROT_WRITE;
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
-    let twice = len * 2;
+    let more = len + align;
     // SAFETY: without MAP_FIXED the kernel picks a free range, so no existing memory is touched.
-    let mapped = unsafe { libc::mmap(std::ptr::null_mut(), twice, protection, flags, -1, 0) };
+    let mapped = unsafe { libc::mmap(std::ptr::null_mut(), more, protection, flags, -1, 0) };
     if mapped == libc::MAP_FAILED {
         return Err(io::Error::last_os_error());
     }
-    let before = mapped.addr().next_multiple_of(len) - mapped.addr();
-    // SAFETY: `before` is less than `len`, so all of this lies in the mapping just made.
+    let before = mapped.addr().next_multiple_of(align) - mapped.addr();
+    // SAFETY: `before` is less than `align`, so all of this lies in the mapping just made.
     let aligned = unsafe { mapped.byte_add(before) };
     if before > 0 {
         // SAFETY: as above; the part before the aligned one, which nobody knows.
         unsafe { libc::munmap(mapped, before) };
     }
-    // SAFETY: as above; `len - before` is not 0.
+    // SAFETY: as above; `align - before` is not 0.
     let after = unsafe { aligned.byte_add(len) };
     // SAFETY: as above; the part behind the aligned one.
-    unsafe { libc::munmap(after, len - before) };
+    unsafe { libc::munmap(after, align - before) };
     // Both are wishes, as in `map_reserve`.
     let pages = if huge_pages { libc::MADV_HUGEPAGE } else { libc::MADV_NOHUGEPAGE };
     // SAFETY: the range is the mapping just made, which nobody else knows yet.

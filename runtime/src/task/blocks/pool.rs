@@ -2,6 +2,10 @@
 //!
 //! Nothing here locks, and blocks are never touched: a block is an address and a bit. The first
 //! bytes of a chunk hold its number, so that a block finds its chunk by its address alone.
+//!
+//! Chunks are cut from *regions*, for each mapping counts against `vm.max_map_count`: a small one
+//! with ordinary pages, and as more are needed large ones with huge pages. A chunk that goes gives
+//! its pages back and keeps its place.
 
 use std::cell::Cell;
 use std::ptr::NonNull;
@@ -20,13 +24,16 @@ pub(super) const CHUNK_BLOCKS: usize = (CHUNK_BYTES - HEAD_BYTES) / BLOCK_BYTES;
 const WORDS: usize = CHUNK_BLOCKS.div_ceil(64);
 /// How many free chunks are kept: 2 * 2 MiB, for 20,164 headers.
 pub(super) const CHUNKS_KEPT: usize = 2;
-/// So many chunks come without huge pages, of which one touched byte makes 2 MiB resident. Beyond,
-/// that is less than an eighth of what is mapped, and saves 512 faults: 1.2 ms for a chunk against
-/// 0.2, measured.
+/// So many chunks, those of the first region, come without huge pages, of which one touched byte
+/// makes 2 MiB resident. Beyond, that is less than an eighth of what is in use, and saves 512
+/// faults: 1.2 ms for a chunk against 0.2, measured.
 const SMALL_PAGED: usize = 8;
+/// How many chunks a region of huge pages has: 64 * 2 MiB = 128 MiB, for 645,248 headers.
+const REGION_CHUNKS: usize = 64;
 
-/// A chunk of blocks; its memory is unmapped on drop.
+/// A chunk of blocks.
 pub(super) struct Chunk {
+    number: usize,
     base: NonNull<u8>,
     /// How many blocks are free, which they are, and a word below which none is.
     free_count: usize,
@@ -37,10 +44,19 @@ pub(super) struct Chunk {
 // SAFETY: a chunk is plain memory of the process, and belongs to whoever holds this.
 unsafe impl Send for Chunk {}
 
+struct Region(NonNull<u8>);
+
+// SAFETY: as above.
+unsafe impl Send for Region {}
+
 /// See the file's comment.
 pub(super) struct Pool {
-    /// By number; `None` where one was unmapped, until the next growth takes the place.
+    /// Where each begins; they stay.
+    regions: Vec<Region>,
+    /// By number; `None` where one has gone.
     chunks: Vec<Option<Chunk>>,
+    /// The numbers of places that the next growth may take: their pages have gone, too.
+    vacant: Vec<usize>,
     chunk_count: usize,
     /// No chunk below this number has a free block.
     lowest: usize,
@@ -54,7 +70,9 @@ pub(super) struct Pool {
 impl Pool {
     pub(super) const fn new() -> Pool {
         Pool {
+            regions: Vec::new(),
             chunks: Vec::new(),
+            vacant: Vec::new(),
             chunk_count: 0,
             lowest: 0,
             whole_count: 0,
@@ -70,6 +88,11 @@ impl Pool {
 
     pub(super) fn trim_at_ns(&self) -> u64 {
         self.trim_at_ns
+    }
+
+    #[cfg(test)]
+    pub(super) fn region_count(&self) -> usize {
+        self.regions.len()
     }
 
     /// Fills `into` from its beginning, the lowest block last, and gives their number, at least 1.
@@ -151,11 +174,33 @@ impl Pool {
         removed
     }
 
+    /// Lets the next growth take a place whose chunk was removed and discarded: not before, for its
+    /// pages would be discarded with a new chunk's blocks in them.
+    pub(super) fn vacate(&mut self, number: usize) {
+        self.vacant.push(number);
+    }
+
     /// What was free from now on until the next look may go then.
     fn look_again(&mut self, now_ns: u64) {
         self.whole_count_min = self.whole_count;
         let excess = self.whole_count > CHUNKS_KEPT;
         self.trim_at_ns = if excess { now_ns + REST_NS } else { u64::MAX };
+    }
+
+    /// Where the chunk of that number lies, in a region that is mapped now if need be.
+    fn place(&mut self, number: usize) -> NonNull<u8> {
+        let (region, chunk) = match number.checked_sub(SMALL_PAGED) {
+            None => (0, number),
+            Some(rest) => (1 + rest / REGION_CHUNKS, rest % REGION_CHUNKS),
+        };
+        while self.regions.len() <= region {
+            self.regions.push(match self.regions.len() {
+                0 => Region::map(SMALL_PAGED, false),
+                _ => Region::map(REGION_CHUNKS, true),
+            });
+        }
+        // SAFETY: the region has that many chunks.
+        unsafe { self.regions[region].0.add(chunk * CHUNK_BYTES) }
     }
 
     fn remove_whole(&mut self) -> Option<Chunk> {
@@ -168,34 +213,53 @@ impl Pool {
         self.chunks[number].take()
     }
 
-    /// Maps one more chunk, in the lowest place.
+    /// Makes one more chunk, in the lowest place.
     #[cold]
     fn grow(&mut self) {
-        let vacant = self.chunks.iter().position(Option::is_none);
-        let number = vacant.unwrap_or(self.chunks.len());
-        let chunk = Some(Chunk::map(number, self.chunk_count >= SMALL_PAGED));
-        match vacant {
-            Some(number) => self.chunks[number] = chunk,
-            None => self.chunks.push(chunk),
-        }
+        let lowest = (0..self.vacant.len()).min_by_key(|&at| self.vacant[at]);
+        let number = match lowest {
+            Some(at) => self.vacant.swap_remove(at),
+            None => {
+                self.chunks.push(None);
+                self.chunks.len() - 1
+            }
+        };
+        self.chunks[number] = Some(Chunk::new(number, self.place(number)));
         self.chunk_count += 1;
         self.whole_count += 1;
         self.lowest = self.lowest.min(number);
     }
 }
 
-impl Chunk {
-    fn map(number: usize, huge_pages: bool) -> Chunk {
-        let mapped = os::map_aligned(CHUNK_BYTES, huge_pages);
-        let Some(base) = mapped.ok().and_then(NonNull::new) else {
+impl Region {
+    fn map(chunks: usize, huge_pages: bool) -> Region {
+        let mapped = os::map_aligned(chunks * CHUNK_BYTES, CHUNK_BYTES, huge_pages);
+        match mapped.ok().and_then(NonNull::new) {
+            Some(base) => Region(base),
             // What a program gets that no memory is left for, as with any allocation.
-            std::alloc::handle_alloc_error(std::alloc::Layout::new::<Header>())
-        };
+            None => std::alloc::handle_alloc_error(std::alloc::Layout::new::<Header>()),
+        }
+    }
+}
+
+impl Chunk {
+    /// Makes the memory at `base`, which nobody uses, a chunk.
+    fn new(number: usize, base: NonNull<u8>) -> Chunk {
         // SAFETY: the chunk's first bytes, which belong to no block; aligned, for the chunk is.
         unsafe { base.cast::<usize>().write(number) };
         let mut free = Box::new([u64::MAX; WORDS]);
         free[WORDS - 1] >>= WORDS * 64 - CHUNK_BLOCKS;
-        Chunk { base, free_count: CHUNK_BLOCKS, free, lowest: 0 }
+        Chunk { number, base, free_count: CHUNK_BLOCKS, free, lowest: 0 }
+    }
+
+    /// Gives the pages back, which takes some 50 µs at most, and gives the number of the place,
+    /// for [`Pool::vacate`].
+    pub(super) fn discard(self) -> usize {
+        debug_assert_eq!(self.free_count, CHUNK_BLOCKS, "blocks of the chunk are out");
+        // SAFETY: S1: a part of a region, which stays. S2: all blocks are free, and nobody takes
+        // any of a chunk that was removed from the pool. Locked memory refuses, and then stays.
+        let _ = unsafe { os::discard(self.base.as_ptr(), CHUNK_BYTES) };
+        self.number
     }
 
     /// Fills `into` from its beginning, the lowest block first, as far as there are any.
@@ -219,7 +283,7 @@ impl Chunk {
         count
     }
 
-    fn holds(&self, block: Block) -> bool {
+    pub(super) fn holds(&self, block: Block) -> bool {
         block.addr().get() & !(CHUNK_BYTES - 1) == self.base.addr().get()
     }
 
@@ -235,22 +299,13 @@ impl Chunk {
     }
 }
 
-impl Drop for Chunk {
-    fn drop(&mut self) {
-        debug_assert_eq!(self.free_count, CHUNK_BLOCKS, "blocks of the chunk are out");
-        // SAFETY: S1: mapped by `map`. S2: all blocks are free, and nobody takes any of a chunk
-        // that was removed from the pool.
-        unsafe { os::unmap(self.base.as_ptr(), CHUNK_BYTES) };
-    }
-}
-
 /// The number of the chunk in which a block lies.
 ///
 /// # Safety
 /// S1: the block's chunk is mapped.
 unsafe fn number_of(block: Block) -> usize {
     let base = block.as_ptr().map_addr(|address| address & !(CHUNK_BYTES - 1));
-    // SAFETY: chunks are aligned to their size, so this is where `Chunk::map` has written the
+    // SAFETY: chunks are aligned to their size, so this is where `Chunk::new` has written the
     // number (S1).
     unsafe { base.cast::<usize>().read() }
 }

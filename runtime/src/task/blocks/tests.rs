@@ -27,8 +27,21 @@ fn burst(pool: &mut Pool, chunks: usize, now_ns: u64) {
     give(pool, &blocks, now_ns);
 }
 
+/// Lets all chunks go that may, and says how many.
 fn removed(pool: &mut Pool, now_ns: u64) -> usize {
-    std::iter::from_fn(|| pool.remove_rested(|| now_ns)).count()
+    let mut count = 0;
+    while let Some(chunk) = pool.remove_rested(|| now_ns) {
+        pool.vacate(chunk.discard());
+        count += 1;
+    }
+    count
+}
+
+fn removed_at_once(pool: &mut Pool) -> usize {
+    let chunks = pool.remove_all();
+    let count = chunks.len();
+    chunks.into_iter().for_each(|chunk| pool.vacate(chunk.discard()));
+    count
 }
 
 #[test]
@@ -93,11 +106,36 @@ fn a_chunk_with_a_block_out_stays() {
     // The last one lies in the uppermost chunk.
     let out = blocks.split_off(blocks.len() - 1);
     give(&mut pool, &blocks, 0);
-    assert_eq!(pool.remove_all().len(), 2);
+    assert_eq!(removed_at_once(&mut pool), 2);
     give(&mut pool, &out, 0);
-    assert_eq!(pool.remove_all().len(), 1);
+    assert_eq!(removed_at_once(&mut pool), 1);
     burst(&mut pool, CHUNKS_KEPT + 1, 0);
-    assert_eq!(pool.remove_all().len(), 1, "the numbers of removed chunks are taken again");
+    assert_eq!(removed_at_once(&mut pool), 1, "the numbers of removed chunks are taken again");
+}
+
+/// Another thread may grow the pool between the removal of a chunk and its discard.
+#[test]
+fn place_of_a_removed_chunk_is_not_taken_before_its_pages_are_gone() {
+    let mut pool = Pool::new();
+    burst(&mut pool, CHUNKS_KEPT + 1, 0);
+    let leaving = pool.remove_all();
+    assert_eq!(leaving.len(), 1);
+    let blocks = take(&mut pool, (CHUNKS_KEPT + 1) * CHUNK_BLOCKS);
+    assert!(blocks.iter().all(|block| !leaving[0].holds(block.get())));
+    leaving.into_iter().for_each(|chunk| pool.vacate(chunk.discard()));
+    let more = take(&mut pool, CHUNK_BLOCKS);
+    give(&mut pool, &blocks, 0);
+    give(&mut pool, &more, 0);
+}
+
+/// A million headers take four mappings, not one for each chunk.
+#[test]
+fn chunks_lie_in_few_regions() {
+    let mut pool = Pool::new();
+    let blocks = take(&mut pool, 100 * CHUNK_BLOCKS);
+    assert!(pool.region_count() <= 3, "{} regions", pool.region_count());
+    give(&mut pool, &blocks, 0);
+    removed_at_once(&mut pool);
 }
 
 #[test]
