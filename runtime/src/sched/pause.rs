@@ -59,7 +59,7 @@ impl<C: Choices> Worker<C> {
         }
         let mut searching = core.shared.remotes.len() > 1 && core.shared.idle.start_search();
         if searching {
-            if self.search(core.searches_pay.get()) {
+            if self.search(core.searches_pay.get() || core.woken_by_other.get()) {
                 return true;
             }
         } else if core.spins_for_own() {
@@ -91,8 +91,9 @@ impl<C: Choices> Worker<C> {
     /// long as a wake costs. The caller counts as searching; true: no more, for work was found.
     ///
     /// Who was picked spins, for there was work; who has merely run out of its own does so only if
-    /// that paid last time. A worker that timers wake, one after the other, would else spend more
-    /// time on spinning than on its threads (measured: twice the CPU).
+    /// that paid last time, or if another worker has woken one of its threads, and so may again. A
+    /// worker that timers wake, one after the other, would else spend more time on spinning than on
+    /// its threads (measured: twice the CPU).
     fn search(&self, spins: bool) -> bool {
         let core = &self.core;
         let begun = clock::now_ns();
@@ -120,6 +121,7 @@ impl<C: Choices> Worker<C> {
             }
             if clock::now_ns() - begun > core.shared.wake_cost_ns() {
                 core.searches_pay.set(false);
+                core.woken_by_other.set(false);
                 return false;
             }
         }
