@@ -157,13 +157,9 @@ impl Fiber {
     #[inline(always)]
     pub(crate) unsafe fn suspend(&self, why: Suspended) -> Resume {
         // SAFETY: S1 is ours of the same number.
-        let mut how = unsafe { self.context.suspend(why) };
-        while how == Resume::Describe {
-            self.describe();
-            // SAFETY: as above.
-            how = unsafe { self.context.suspend(Suspended::Described) };
-        }
-        how
+        let how = unsafe { self.context.suspend(why) };
+        // SAFETY: as above.
+        unsafe { self.come_back(how) }
     }
 
     /// Leaves the fiber for `next`, which finds itself resumed as by whoever has resumed this one,
@@ -175,10 +171,20 @@ impl Fiber {
     #[inline(always)]
     pub(crate) unsafe fn switch_to(&self, next: &Fiber) -> Resume {
         // SAFETY: S1 and S2 are ours of the same number.
-        let mut how = unsafe { self.context.switch_to(&next.context) };
+        let how = unsafe { self.context.switch_to(&next.context) };
+        // SAFETY: S1 is ours of the same number.
+        unsafe { self.come_back(how) }
+    }
+
+    /// Describes the fiber as often as it is resumed only for that, and gives what comes then.
+    ///
+    /// # Safety
+    /// S1: as for [`Fiber::suspend`].
+    #[inline(always)]
+    unsafe fn come_back(&self, mut how: Resume) -> Resume {
         while how == Resume::Describe {
             self.describe();
-            // SAFETY: S1 of ours.
+            // SAFETY: S1 is ours of the same number.
             how = unsafe { self.context.suspend(Suspended::Described) };
         }
         how
@@ -193,7 +199,7 @@ impl Fiber {
     ///
     /// # Safety
     /// S1: as for [`Fiber::resume`], but the caller may itself be on another fiber; this one is
-    /// suspended in [`Fiber::suspend`].
+    /// suspended in [`Fiber::suspend`] or [`Fiber::switch_to`].
     pub(crate) unsafe fn trace(&self, trace: &mut Trace) {
         self.trace.set(trace);
         // SAFETY: S1 of ours.

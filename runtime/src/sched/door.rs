@@ -148,14 +148,10 @@ impl Pending {
 // SUSPENDS
 #[inline]
 pub(crate) fn join_by_loan(thread: &Header, site: &'static Location<'static>) -> bool {
-    let Some(core) = Core::current() else { return false };
-    let me = current::me();
-    if me.kind != Kind::Green {
-        return false;
-    }
+    let (Some(core), Some(me)) = (Core::current(), current::running()) else { return false };
     let mut reason = Reason::new(WaitKind::Join, site);
     reason.owner = Some(thread.id);
-    match core.lend(&me, thread, reason) {
+    match core.lend(me, thread, reason) {
         None => false,
         Some(Cause::Cancelled) => deliver(),
         Some(_) => true,
@@ -245,14 +241,17 @@ fn deliver_here(me: &Header) -> ! {
     deliver()
 }
 
+/// Whether cancellations from above find `me`: it is no scope's child, or was entered as one.
+#[inline(always)]
+fn is_in_family(me: &Header) -> bool {
+    // ORDERING: Relaxed; a thread that was entered stays so, and this is the thread itself.
+    me.scope.get().is_null() || me.linked.load(std::sync::atomic::Ordering::Relaxed)
+}
+
 /// Makes a scope's child findable for cancellations from above, once.
 #[inline(always)]
 fn enter_family(me: &Header) {
-    if me.scope.get().is_null() {
-        return;
-    }
-    // ORDERING: Relaxed; a thread that was entered stays so, and this is the thread itself.
-    if !me.linked.load(std::sync::atomic::Ordering::Relaxed) {
+    if !is_in_family(me) {
         enter_family_first(me);
     }
 }
@@ -370,9 +369,10 @@ pub(crate) fn try_take_permit() -> bool {
 /// charged. False: nothing was done, and the caller goes through [`switch_point`].
 #[inline(always)]
 pub(crate) fn pass_switch_point(core: &Core, me: &Header) -> bool {
-    // ORDERING: Relaxed; as in `enter_family`.
-    let entered = me.scope.get().is_null() || me.linked.load(std::sync::atomic::Ordering::Relaxed);
-    entered && !me.state.is_cancelled() && !core.cancelling.get() && core.charge_within_budget()
+    is_in_family(me)
+        && !me.state.is_cancelled()
+        && !core.cancelling.get()
+        && core.charge_within_budget()
 }
 
 // SUSPENDS
@@ -399,9 +399,7 @@ pub(crate) fn yield_now() {
 /// cancelled by name, is not entered in its family yet, or unwinds.
 #[inline(always)]
 pub(crate) fn has_more_to_do(me: &Header) -> bool {
-    // ORDERING: Relaxed; as in `enter_family`.
-    let linked = || me.linked.load(std::sync::atomic::Ordering::Relaxed);
-    me.state.is_cancelled() || !me.scope.get().is_null() && !linked() || std::thread::panicking()
+    me.state.is_cancelled() || !is_in_family(me) || std::thread::panicking()
 }
 
 // SUSPENDS

@@ -115,11 +115,11 @@ pub(crate) enum Place {
 pub(crate) fn place_of_arms<'a>() -> Option<(Place, &'a Core)> {
     let core = Core::current()?;
     let fiber = core.running_fiber()?;
-    let me = current::me();
+    let me = current::running()?;
     // ORDERING: Relaxed; see `set_policy`.
     let passes = fiber.has_room(core.shared.in_place_bytes)
         && POLICY.load(Ordering::Relaxed) == Policy::Automatic as u32
-        && door::pass_switch_point(core, &me);
+        && door::pass_switch_point(core, me);
     Some(if passes { (Place::Here, core) } else { long_way_to_place(core) })
 }
 

@@ -66,8 +66,7 @@ impl Core {
             && let Some(next) = self.ready.pop_started()
         {
             self.begin_short_turn();
-            self.slice_is_left.set(true);
-            self.leaving.set(me);
+            self.note_leaving(me);
             return self.switch_to(next);
         }
         self.suspend_waiting_in_full(me);
@@ -81,14 +80,12 @@ impl Core {
         if self.slice_goes_straight_on() {
             match self.pass_slice_on() {
                 Some(Next::Started(thread)) => {
-                    self.slice_is_left.set(true);
-                    self.leaving.set(me);
+                    self.note_leaving(me);
                     return self.switch_to(Started::of(thread));
                 }
                 Some(Next::Fresh(thread)) => match self.resting_for(thread) {
                     Some(fiber) => {
-                        self.slice_is_left.set(true);
-                        self.leaving.set(me);
+                        self.note_leaving(me);
                         self.fresh.set(Some(thread));
                         return self.switch_to_resting(fiber);
                     }
@@ -98,6 +95,13 @@ impl Core {
             }
         }
         self.leave(Suspended::Waiting);
+    }
+
+    /// Says who leaves in order to wait: whoever goes on marks it, and its slice is left.
+    #[inline(always)]
+    fn note_leaving(&self, me: &Header) {
+        self.slice_is_left.set(true);
+        self.leaving.set(me);
     }
 
     /// Whether the thread that waits now may pass its slice on itself: there may be somebody to

@@ -273,23 +273,8 @@ impl Header {
     /// # Safety
     /// S1: the caller owns one reference to `this` and does not use it after.
     pub(crate) unsafe fn release(this: NonNull<Header>) {
-        // SAFETY: the caller owns a reference (S1).
-        let header = unsafe { this.as_ref() };
-        // The only owner need not count down: nobody else could count up.
-        //
-        // ORDERING: Acquire; pairs with the Release of all other owners.
-        if header.refs.load(Ordering::Acquire) == 1 {
-            // SAFETY: that was the last reference.
-            return unsafe { free(this) };
-        }
-        // ORDERING: Release; what this owner did happens before the block is freed.
-        if header.refs.fetch_sub(1, Ordering::Release) != 1 {
-            return;
-        }
-        // ORDERING: Acquire; pairs with the Release of all other owners.
-        std::sync::atomic::fence(Ordering::Acquire);
-        // SAFETY: that was the last reference.
-        unsafe { free(this) };
+        // SAFETY: S1: ours.
+        unsafe { Header::release_some(this, 1) };
     }
 
     /// Gives two references up.
@@ -297,17 +282,27 @@ impl Header {
     /// # Safety
     /// S1: the caller owns two references to `this` and does not use it after.
     pub(crate) unsafe fn release_both(this: NonNull<Header>) {
-        // SAFETY: the caller owns references (S1).
+        // SAFETY: S1: ours.
+        unsafe { Header::release_some(this, 2) };
+    }
+
+    /// Gives `count` references up, and the block with the last.
+    ///
+    /// # Safety
+    /// S1: the caller owns so many references to `this` and does not use it after.
+    #[inline(always)]
+    unsafe fn release_some(this: NonNull<Header>, count: u32) {
+        // SAFETY: the caller owns a reference (S1).
         let header = unsafe { this.as_ref() };
-        // As in `release`.
+        // The only owner need not count down: nobody else could count up.
         //
         // ORDERING: Acquire; pairs with the Release of all other owners.
-        if header.refs.load(Ordering::Acquire) == 2 {
+        if header.refs.load(Ordering::Acquire) == count {
             // SAFETY: those were the last references.
             return unsafe { free(this) };
         }
         // ORDERING: Release; what this owner did happens before the block is freed.
-        if header.refs.fetch_sub(2, Ordering::Release) != 2 {
+        if header.refs.fetch_sub(count, Ordering::Release) != count {
             return;
         }
         // ORDERING: Acquire; pairs with the Release of all other owners.
