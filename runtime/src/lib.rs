@@ -81,6 +81,7 @@ mod primitives;
 mod record;
 mod sched;
 mod stack;
+pub mod sync;
 mod task;
 pub mod testing;
 pub mod thread;

@@ -9,17 +9,34 @@
 #[cfg(loom)]
 pub(crate) use loom::cell::Cell;
 #[cfg(loom)]
-pub(crate) use loom::sync::Mutex;
+pub(crate) use loom::sync::atomic::{
+    AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, fence,
+};
 #[cfg(loom)]
-pub(crate) use loom::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, fence};
+pub(crate) use loom::sync::{Mutex, MutexGuard};
 #[cfg(not(loom))]
 pub(crate) use std::cell::Cell;
 #[cfg(not(loom))]
-pub(crate) use std::sync::Mutex;
+pub(crate) use std::sync::atomic::{
+    AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, fence,
+};
 #[cfg(not(loom))]
-pub(crate) use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, fence};
+pub(crate) use std::sync::{Mutex, MutexGuard};
 
 pub(crate) use std::sync::atomic::Ordering;
+
+/// Makes a function `const`, save in models: loom's atomics cannot be made before a model runs.
+macro_rules! const_fn {
+    ($(#[$attribute:meta])* $vis:vis const fn $($rest:tt)*) => {
+        #[cfg(not(loom))]
+        $(#[$attribute])*
+        $vis const fn $($rest)*
+        #[cfg(loom)]
+        $(#[$attribute])*
+        $vis fn $($rest)*
+    };
+}
+pub(crate) use const_fn;
 
 /// The frequent side of an asymmetric fence, whose rare side is `os::heavy_barrier`: it binds the
 /// compiler only. Loom knows no such pair, so there both sides are full fences.
@@ -54,14 +71,14 @@ pub(crate) fn check_within(preemptions: usize, model: impl Fn() + Sync + Send + 
 
 /// What stands for a scheduler in a model: a thread that waits goes on when it was scheduled, and
 /// stays away for ever, which loom reports, when it was not.
-#[cfg(all(loom, test))]
+#[cfg(loom)]
 pub(crate) struct Bell {
     /// Loom's own may also wake for nothing, so the rings are counted.
     notify: loom::sync::Notify,
     rings: AtomicUsize,
 }
 
-#[cfg(all(loom, test))]
+#[cfg(loom)]
 impl Bell {
     pub(crate) fn new() -> Bell {
         Bell { notify: loom::sync::Notify::new(), rings: AtomicUsize::new(0) }

@@ -15,7 +15,7 @@
 use std::any::Any;
 use std::cell::UnsafeCell;
 use std::mem::{ManuallyDrop, MaybeUninit};
-use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::ptr::NonNull;
 
 use crate::fiber;
@@ -149,7 +149,7 @@ where
         Ok(second) => (first, second),
         Err(payload) => {
             packet::drop_quietly(first);
-            resume_unwind(payload)
+            door::unwind_by(payload)
         }
     }
 }
@@ -175,7 +175,7 @@ where
     } else {
         packet::drop_quietly(await_outcome(frame, slot, site, give));
     }
-    resume_unwind(payload)
+    door::unwind_by(payload)
 }
 
 /// Waits for the thief and gives the slot up.

@@ -24,8 +24,8 @@ use crate::sched::worker::Core;
 use crate::task::current::{self, Me};
 use crate::task::packet::Cancelled;
 use crate::task::{
-    Accepts, Cause, Commit, Duty, Header, HeaderRef, Kind, Reason, Sequence, WaitKind, WaitRecord,
-    family,
+    Accepts, Cause, Commit, Duty, Header, HeaderRef, Kind, Reason, Sequence, Unlink, WaitKind,
+    WaitRecord, family,
 };
 
 /// A wait that has begun: the wakers may be told its number.
@@ -81,7 +81,8 @@ pub(crate) fn begin(permit: bool) -> Pending {
 pub(crate) fn wait_unannounced(permit: bool, reason: Reason, deadline: Option<Instant>) -> Cause {
     if let (Some(me), None) = (current::running(), deadline) {
         let accepts = Accepts { permit, cancel: deliverable(me) };
-        let cause = wait_green(me, me.state.next_sequence(), Some(accepts), reason, None);
+        let sequence = me.state.next_sequence();
+        let cause = wait_green(me, sequence, Some(accepts), reason, None, None);
         if cause == Cause::Cancelled {
             deliver();
         }
@@ -109,9 +110,26 @@ impl Pending {
         self.me.state.abandon_wait()
     }
 
+    /// The waiting thread itself, for a queue that lies on its stack.
+    pub(crate) fn header(&self) -> &Header {
+        &self.me
+    }
+
     /// Waits. Never gives [`Cause::Cancelled`]: that unwinds from here.
     // SUSPENDS
     pub(crate) fn wait(self, reason: Reason, deadline: Option<Instant>) -> Cause {
+        self.wait_in_queue(reason, deadline, None)
+    }
+
+    /// The same for one who stands in a queue, which `unlink` leaves if the thread is leaked.
+    // SUSPENDS
+    #[inline]
+    pub(crate) fn wait_in_queue(
+        self,
+        reason: Reason,
+        deadline: Option<Instant>,
+        unlink: Option<Unlink>,
+    ) -> Cause {
         if let Some(deadline) = deadline
             && deadline <= clock::now()
         {
@@ -120,7 +138,7 @@ impl Pending {
         let cause = match self.me.kind {
             Kind::Green => {
                 let unannounced = (!self.announced).then_some(self.accepts);
-                wait_green(&self.me, self.sequence, unannounced, reason, deadline)
+                wait_green(&self.me, self.sequence, unannounced, reason, deadline, unlink)
             }
             Kind::Kernel => wait_kernel(&self, deadline),
         };
@@ -196,6 +214,9 @@ pub(crate) fn cancel(thread: &Header) {
 /// Carries out the duty to schedule a thread that has just become ready.
 pub(crate) fn schedule(thread: &Header) {
     match thread.kind {
+        #[cfg(loom)]
+        Kind::Kernel => thread.bell.ring(),
+        #[cfg(not(loom))]
         Kind::Kernel => {
             crate::os::futex_wake(std::ptr::from_ref(thread.state.futex().0), 1);
         }
@@ -266,7 +287,24 @@ fn enter_family_first(me: &Header) {
 /// Unwinds the current thread. No panic hook runs, so nothing is printed.
 #[cold]
 fn deliver() -> ! {
-    std::panic::resume_unwind(Cancelled::payload())
+    std::panic::resume_unwind(Cancelled::payload_here())
+}
+
+/// Goes on unwinding by what has unwound a part of the current thread, or another one that it has
+/// waited for.
+#[cold]
+pub(crate) fn unwind_by(payload: Box<dyn std::any::Any + Send>) -> ! {
+    if payload.is::<Cancelled>() {
+        drop(payload);
+        deliver();
+    }
+    std::panic::resume_unwind(payload)
+}
+
+/// Whether the current thread is being unwound, and not by a cancellation of its own.
+#[inline]
+pub(crate) fn is_panicking() -> bool {
+    std::thread::panicking() && !current::me().unwinds_cancelled.get()
 }
 
 // SUSPENDS
@@ -277,6 +315,7 @@ fn wait_green(
     unannounced: Option<Accepts>,
     reason: Reason,
     deadline: Option<Instant>,
+    unlink: Option<Unlink>,
 ) -> Cause {
     let core = Core::current().expect("a green thread runs on a worker");
     let record = WaitRecord {
@@ -285,7 +324,7 @@ fn wait_green(
         timer: Cell::new(None),
         sequence,
         unannounced,
-        unlink: None,
+        unlink,
     };
     me.wait.set(&record);
     core.register(me);
@@ -310,6 +349,12 @@ fn wait_kernel(pending: &Pending, deadline: Option<Instant>) -> Cause {
         true => me.state.commit_wait(),
         false => me.state.commit_unannounced(pending.accepts),
     };
+    #[cfg(loom)]
+    if commit == Commit::Waiting {
+        // The end of the wait is a model's to bring about, its deadline too.
+        me.bell.wait();
+    }
+    #[cfg(not(loom))]
     if commit == Commit::Waiting {
         while let (word, Some(waiting)) = me.state.futex() {
             let left = deadline.map(|at| at.saturating_duration_since(clock::now()));

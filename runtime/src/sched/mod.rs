@@ -34,4 +34,5 @@ pub(crate) mod sources;
 pub(crate) mod spawn;
 pub(crate) mod start;
 pub(crate) mod turn;
+pub(crate) mod woken;
 pub(crate) mod worker;

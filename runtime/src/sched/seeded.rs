@@ -41,7 +41,7 @@ use crate::sched::random::Random;
 use crate::sched::report::Detail;
 use crate::sched::shutdown;
 use crate::sched::worker::Core;
-use crate::task::{Duty, Header, HeaderRef, Sequence, WaitKind, current};
+use crate::task::{Duty, ForNothing, Header, HeaderRef, Sequence, WaitKind, current};
 
 use order::Order;
 pub use order::{ParseStrategyError, Strategy};
@@ -403,12 +403,19 @@ impl Choices for Seeded {
         if outside {
             run.waits_outside.borrow_mut().push((HeaderRef::new(thread), record.sequence));
         }
-        let tolerant =
-            kind.is_checked_in_a_loop() || kind == WaitKind::Park && run.plan().spurious_parks;
-        if tolerant
-            && run.streams.spurious.one_in(SPURIOUS_ONE_IN)
-            && thread.state.wake(record.sequence) == Duty::Schedule
-        {
+        let for_nothing = match kind {
+            WaitKind::Park if run.plan().spurious_parks => Some(ForNothing::Wake),
+            _ => kind.for_nothing(),
+        };
+        let Some(by) = for_nothing else { return };
+        if !run.streams.spurious.one_in(SPURIOUS_ONE_IN) {
+            return;
+        }
+        let duty = match by {
+            ForNothing::Wake => thread.state.wake(record.sequence),
+            ForNothing::TimeOut => thread.state.time_out(record.sequence),
+        };
+        if duty == Duty::Schedule {
             run.note(core, Some(thread), What::WakesForNothing);
             core.ready.push(NonNull::from(thread));
         }

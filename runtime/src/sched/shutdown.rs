@@ -270,7 +270,8 @@ fn abandon(core: &Core, thread: &Header) -> bool {
     // SAFETY: the record lies on the leaked stack, which stays.
     if let Some(record) = unsafe { record.as_ref() } {
         if let Some(unlink) = record.unlink {
-            unlink(record.reason.object);
+            // SAFETY: the waiter lies on the leaked stack too, and each thread is left once.
+            unsafe { (unlink.call)(unlink.waiter) };
         }
         if let Some(timer) = record.timer.get() {
             core.wheel().disarm(timer);

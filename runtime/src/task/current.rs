@@ -12,6 +12,7 @@ use std::cell::{Cell, RefCell};
 use std::num::NonZeroU64;
 use std::panic::Location;
 use std::ptr::{self, NonNull};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::stack::Class;
 use crate::task::blocks::{self, Block};
@@ -28,8 +29,42 @@ std::thread_local! {
     static WORKER: Cell<*const ()> = const { Cell::new(ptr::null()) };
     /// That worker's cache of blocks and numbers.
     static BLOCKS: Cell<*const BlockCache> = const { Cell::new(ptr::null()) };
+    /// A number for this kernel thread, which few others have; 0 until it is asked for.
+    static TOKEN: Cell<u32> = const { Cell::new(0) };
+}
+
+#[cfg(not(loom))]
+std::thread_local! {
     /// The kernel thread's own header.
     static KERNEL: RefCell<Option<KernelThread>> = const { RefCell::new(None) };
+}
+
+// A model's threads share one kernel thread.
+#[cfg(loom)]
+loom::thread_local! {
+    static KERNEL: RefCell<Option<KernelThread>> = RefCell::new(None);
+}
+
+/// How many bits a token has.
+pub(crate) const TOKEN_BITS: u32 = 24;
+
+/// A number of [`TOKEN_BITS`] bits that tells this kernel thread from others, most likely: they are
+/// given in turn, and used again after so many kernel threads.
+#[inline]
+pub(crate) fn token() -> u32 {
+    match TOKEN.try_with(Cell::get).unwrap_or(0) {
+        0 => new_token(),
+        token => token,
+    }
+}
+
+#[cold]
+fn new_token() -> u32 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    // ORDERING: Relaxed; only the number matters.
+    let token = NEXT.fetch_add(1, Ordering::Relaxed) % ((1 << TOKEN_BITS) - 1) + 1;
+    let _ = TOKEN.try_with(|cell| cell.set(token));
+    token
 }
 
 /// The current green thread; null elsewhere.

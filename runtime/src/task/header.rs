@@ -72,6 +72,8 @@ pub(crate) struct Header {
     pub(crate) class: Class,
     /// HOME-ONLY. Whether the thread runs in place: on the fiber of its scope's parent.
     pub(crate) in_place: Cell<bool>,
+    /// HOME-ONLY. Whether the thread's last cancellation may still unwind it: its payload lives.
+    pub(crate) unwinds_cancelled: Cell<bool>,
     /// HOME-ONLY. The fiber that carries the thread; null before the first wait.
     pub(crate) fiber: Cell<*const Fiber>,
     /// The scope that waits for this thread; null for most. Set before the thread is published.
@@ -99,6 +101,9 @@ pub(crate) struct Header {
     pub(crate) site: &'static Location<'static>,
     /// Written by the thread itself only, or before it is published.
     pub(crate) extra: AtomicPtr<Extra>,
+    /// What a model's thread waits on.
+    #[cfg(loom)]
+    pub(crate) bell: crate::primitives::Bell,
     payload: Cell<[std::mem::MaybeUninit<u64>; PAYLOAD_BYTES / 8]>,
 }
 
@@ -181,6 +186,7 @@ impl Header {
             shield: Cell::new(0),
             class: birth.class,
             in_place: Cell::new(false),
+            unwinds_cancelled: Cell::new(false),
             vtable: birth.vtable,
             id: birth.id,
             mailbox: AtomicPtr::new(ptr::null_mut()),
@@ -195,6 +201,8 @@ impl Header {
             joiner_sequence: AtomicU64::new(0),
             site: birth.site,
             extra: AtomicPtr::new(extra),
+            #[cfg(loom)]
+            bell: crate::primitives::Bell::new(),
             payload: Cell::new([std::mem::MaybeUninit::uninit(); PAYLOAD_BYTES / 8]),
         };
         // SAFETY: the block has the size and alignment of a header and nobody else knows it.

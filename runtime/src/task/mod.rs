@@ -14,5 +14,5 @@ pub(crate) mod reason;
 pub(crate) mod state;
 
 pub(crate) use header::{Header, HeaderRef, Kind};
-pub(crate) use reason::{Reason, WaitKind, WaitRecord};
+pub(crate) use reason::{ForNothing, Reason, Unlink, WaitKind, WaitRecord};
 pub(crate) use state::{Accepts, Cause, Commit, Duty, Sequence, State};

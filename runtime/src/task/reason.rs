@@ -32,6 +32,10 @@ pub(crate) enum WaitKind {
     Shutdown,
     /// `testing::wait_until_all_parked`.
     Quiescence,
+    /// `sync::Mutex::lock`.
+    Mutex,
+    /// `sync::Condvar::wait`.
+    Condvar,
 }
 
 impl WaitKind {
@@ -46,22 +50,36 @@ impl WaitKind {
             WaitKind::Run => "waiting for what a runtime runs",
             WaitKind::Shutdown => "waiting for the end of a runtime",
             WaitKind::Quiescence => "waiting until all others wait",
+            WaitKind::Mutex => "waiting for a mutex",
+            WaitKind::Condvar => "waiting for a condvar",
         }
     }
 
-    /// Whether the code that waits looks at its own condition afterwards and waits again if that
-    /// does not hold, so that a wake for nothing does no harm.
-    pub(crate) fn is_checked_in_a_loop(self) -> bool {
+    /// How such a wait can be ended for nothing, so that the code that waits shows whether it looks
+    /// at its own condition again. `None`: it cannot.
+    pub(crate) fn for_nothing(self) -> Option<ForNothing> {
         match self {
             WaitKind::Sleep
             | WaitKind::Join
             | WaitKind::Scope
             | WaitKind::Run
-            | WaitKind::Shutdown => true,
-            // The permit is the program's; the two others rely on the wake that names their wait.
-            WaitKind::Park | WaitKind::Arm | WaitKind::Quiescence => false,
+            | WaitKind::Shutdown => Some(ForNothing::Wake),
+            // The condition is the program's.
+            WaitKind::Condvar => Some(ForNothing::TimeOut),
+            // The permit is the program's; the two next rely on the wake that names their wait,
+            // and so do those that keep their place in a queue.
+            WaitKind::Park | WaitKind::Arm | WaitKind::Quiescence | WaitKind::Mutex => None,
         }
     }
+}
+
+/// What ends a wait for nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum ForNothing {
+    /// A wake, for those who are woken without being given anything.
+    Wake,
+    /// A deadline that has not come, for those to whom a wake means that they were given something.
+    TimeOut,
 }
 
 /// Why a thread waits.
@@ -95,7 +113,15 @@ pub(crate) struct WaitRecord {
     pub(crate) sequence: Sequence,
     /// What may end the wait, where nobody was told of it: the commit opens it.
     pub(crate) unannounced: Option<Accepts>,
-    /// Takes the waiter out of the queue in which it stands, and passes on a wake that it has
-    /// got already. Called when the thread is leaked.
-    pub(crate) unlink: Option<fn(object: usize)>,
+    /// Set while the waiter stands in a queue.
+    pub(crate) unlink: Option<Unlink>,
+}
+
+/// Takes a waiter out of the queue in which it stands, and passes on what it was given already.
+/// Called when its thread is leaked.
+#[derive(Clone, Copy)]
+pub(crate) struct Unlink {
+    pub(crate) waiter: *const (),
+    /// To be called once with `waiter`, which lies on the stack of a thread that never goes on.
+    pub(crate) call: unsafe fn(*const ()),
 }

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::fmt;
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
-use std::panic::{Location, resume_unwind};
+use std::panic::Location;
 use std::ptr;
 use std::sync::Arc;
 
@@ -411,7 +411,7 @@ where
         let first = a();
         match b.join() {
             Ok(second) => (first, second),
-            Err(payload) => resume_unwind(payload),
+            Err(payload) => door::unwind_by(payload),
         }
     })
 }

@@ -3,10 +3,11 @@
 use std::fmt;
 use std::io;
 use std::marker::PhantomData;
-use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::sync::Arc;
 
 use crate::sched::config::Mapping;
+use crate::sched::door;
 use crate::sched::inplace;
 use crate::sched::many_to_one;
 use crate::sched::shared::Shared;
@@ -74,7 +75,7 @@ where
     inplace::end_scope(&scope.data, WaitKind::Scope, site);
     scope.data.close();
     match result {
-        Err(payload) => resume_unwind(payload),
+        Err(payload) => door::unwind_by(payload),
         Ok(_) if scope.data.has_panicked() => panic!("a scoped thread panicked"),
         Ok(value) => value,
     }
@@ -204,6 +205,6 @@ where
     }
     match thread.join(site) {
         Ok(value) => Ok(value),
-        Err(payload) => resume_unwind(payload),
+        Err(payload) => door::unwind_by(payload),
     }
 }

@@ -1,0 +1,50 @@
+//! A wake in two steps: the wait ends at once, and its thread is scheduled later.
+//!
+//! A queue must decide under its lock whose wait it ends, but to make that thread run may take the
+//! time of a system call, which no lock should be held for. What lies between the two steps is a
+//! duty; it is carried out once, or a thread never runs again.
+
+use std::ptr::NonNull;
+
+use crate::sched::door;
+use crate::task::{Duty, Header, HeaderRef, Kind, Sequence};
+
+/// A thread whose wait has ended, and which somebody has to schedule.
+#[must_use]
+pub(crate) struct Woken(Owed);
+
+enum Owed {
+    /// It had not left its stack yet.
+    Nothing,
+    Green(NonNull<Header>),
+    Kernel(HeaderRef),
+}
+
+impl Woken {
+    /// Ends the wait `sequence` of `thread`. `None`: it has ended otherwise.
+    #[inline]
+    pub(crate) fn wake(thread: &Header, sequence: Sequence) -> Option<Woken> {
+        // A kernel thread may go on, and even end, as soon as its word has changed.
+        let counted = (thread.kind == Kind::Kernel).then(|| HeaderRef::new(thread));
+        match thread.state.wake(sequence) {
+            Duty::Nothing => None,
+            Duty::Noted => Some(Woken(Owed::Nothing)),
+            Duty::Schedule => Some(Woken(match counted {
+                Some(thread) => Owed::Kernel(thread),
+                None => Owed::Green(NonNull::from(thread)),
+            })),
+        }
+    }
+
+    /// Carries out what is owed.
+    #[inline]
+    pub(crate) fn schedule(self) {
+        match self.0 {
+            Owed::Nothing => (),
+            // SAFETY: a green thread whose wait has ended stays where it is until it was scheduled,
+            // and lives until it has run.
+            Owed::Green(thread) => door::schedule(unsafe { thread.as_ref() }),
+            Owed::Kernel(thread) => door::schedule(&thread),
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! Waiting at an address: the one place where locks and the like make threads wait for each other.
+//!
+//! A lock should be a few bytes, and it has waiters rarely. So who waits does not stand in the lock
+//! but here, under the lock's address: in one of many *buckets*, each a short lock and lists of
+//! waiters. A waiter is a node on the stack of the thread that waits, so nothing is allocated.
+//! Green threads and kernel threads wait alike, for both wait at the door.
+//!
+//! # The protocol
+//!
+//! *Waiting.* The thread begins its wait, which has a number from then on; it locks the bucket, asks
+//! the primitive once more whether there is anything to wait for, and enters its node. Then it
+//! unlocks the bucket and leaves by the door.
+//!
+//! *Waking.* Under the bucket's lock the waker takes out the first node, writes into it what the
+//! waiter is granted, and ends the wait by its number in the waiter's state word. From that very
+//! change on the node may be gone, so whatever of it is needed was read before. If the change fails,
+//! a deadline or a cancellation has ended the wait already: the waiter is on its way to this bucket
+//! in order to take its node out and has to stop at the lock, so the node is still there; it is
+//! granted nothing, and the next waiter has its turn. So a wake is never lost on one who has gone,
+//! and there is nothing to be passed on later. To make the thread run, which may take the time of a
+//! system call, is put off until the bucket is unlocked. Between the two changes a green thread
+//! stays where it is, for only the waker can schedule it; a kernel thread may go on by itself, and
+//! even end, so of its header the waker counts a reference, before it makes the change.
+//!
+//! *Leaving.* Whoever comes back from the door otherwise than by a wake, and be it by unwinding,
+//! takes its node out if it is still in, and then does what the primitive owes those behind it: the
+//! `leave` of the request. The same is done for a thread that is leaked where it waits. One that
+//! was granted something and is leaked before it could know leaves with that grant.
+//!
+//! Why nothing is lost: what there is to wait for is looked at under the bucket's lock, and whoever
+//! changes it takes that lock afterwards, at least if the primitive's own word says that somebody
+//! waits; and that is said before the look.
+//!
+//! Waiters of one address come first in, first out, save for those who enter in front: woken ones
+//! who came too late to what they were woken for.
+//!
+//! The file never calls user code and never waits under a bucket's lock.
+
+mod queue;
+
+use std::time::Instant;
+
+use crate::clock;
+use crate::primitives::Cell;
+use crate::sched::door;
+use crate::sched::woken::Woken;
+use crate::sync::address::queue::Waiter;
+use crate::task::{Cause, Reason, Unlink};
+
+pub(in crate::sync) use queue::Queue;
+
+/// Who wants to wait, and where.
+pub(in crate::sync) struct Request {
+    /// The object that is waited for; no other one that threads wait for lies at its address.
+    pub(in crate::sync) object: *const (),
+    /// What the waiter wants, for the primitive's wakers to read.
+    pub(in crate::sync) want: u32,
+    /// Whether it stands in front of those who wait already.
+    pub(in crate::sync) in_front: bool,
+    pub(in crate::sync) reason: Reason,
+    pub(in crate::sync) deadline: Option<Instant>,
+    pub(in crate::sync) leave: Leave,
+}
+
+/// Called with the object when a waiter has left the queue without a wake, or was leaked, with
+/// what it had been granted if it was. Does what is owed to those who wait behind it.
+pub(in crate::sync) type Leave = unsafe fn(object: *const (), want: u32, granted: Option<u32>);
+
+/// How a wait at an address ended.
+#[must_use]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(in crate::sync) enum Ended {
+    /// It did not begin: there was nothing to wait for.
+    NotQueued,
+    /// By a wake, which granted this.
+    Granted(u32),
+    /// By its deadline.
+    TimedOut,
+    /// Without a cause, as a seeded run does it to waits whose condition is the program's.
+    ForNothing,
+}
+
+/// Waits at the request's address, if `may_wait` under the lock of its queue says so. As soon as
+/// wakers can find the waiter `once_queued` is called, which must not wait.
+// SUSPENDS
+pub(in crate::sync) fn wait_in_queue(
+    request: &Request,
+    may_wait: impl FnOnce(&mut Queue) -> bool,
+    once_queued: impl FnOnce(),
+) -> Ended {
+    let pending = door::begin(false);
+    let waiter = Waiter::new(request, pending.header(), pending.sequence());
+    let mut queue = Queue::at(request.object);
+    if !may_wait(&mut queue) {
+        drop(queue);
+        pending.abandon();
+        return Ended::NotQueued;
+    }
+    // SAFETY: S1: `place` takes it out before this frame ends, however it does, unless a waker has.
+    // S2: it is ours and has not entered yet.
+    unsafe { queue.enter(&waiter, request.in_front) };
+    drop(queue);
+    let place = Place(&waiter);
+    once_queued();
+    let unlink = Unlink { waiter: std::ptr::from_ref(&waiter).cast(), call: leave_leaked };
+    let cause = pending.wait_in_queue(request.reason, request.deadline, Some(unlink));
+    if cause == Cause::Woken {
+        std::mem::forget(place);
+        return Ended::Granted(waiter.granted().unwrap_or_default());
+    }
+    drop(place);
+    // A seeded run may say that a deadline has come which has not, or which there is not.
+    match request.deadline {
+        Some(deadline) if deadline <= clock::now() => Ended::TimedOut,
+        _ => Ended::ForNothing,
+    }
+}
+
+/// A place in a queue; its drop leaves it.
+struct Place<'a>(&'a Waiter);
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        // SAFETY: S1: it is in the caller's frame. The wait has ended otherwise than by a wake, so
+        // nothing was granted, or this call is forgotten.
+        unsafe { leave(self.0) };
+    }
+}
+
+/// Takes `waiter` out of its queue, if it is still in, and does what is owed then.
+///
+/// # Safety
+/// S1: the waiter's wait is over, or never will be, and this is the first call for it.
+unsafe fn leave(waiter: &Waiter) {
+    let mut queue = Queue::at(waiter.object());
+    queue.leave(waiter);
+    let granted = waiter.granted();
+    drop(queue);
+    // SAFETY: the object is alive: its user is in the call that waits, or leaked in it.
+    unsafe { (waiter.on_leave())(waiter.object(), waiter.want(), granted) };
+}
+
+/// [`Unlink`] for a waiter.
+///
+/// # Safety
+/// S1: `waiter` is a [`Waiter`] on the stack of a thread that is leaked in its wait.
+unsafe fn leave_leaked(waiter: *const ()) {
+    // SAFETY: S1: it lives, and its thread never goes on.
+    let waiter = unsafe { &*waiter.cast::<Waiter>() };
+    // SAFETY: S1: as above; a thread is leaked once.
+    unsafe { leave(waiter) };
+}
+
+/// Wakes the first `count` of those who wait for `object` now. It is not touched itself.
+pub(in crate::sync) fn wake(object: *const (), count: usize) {
+    let mut left = count;
+    let mut until = None;
+    while left > 0 {
+        let mut queue = Queue::at(object);
+        // Those who come after this call began are not meant.
+        let until = *until.get_or_insert(queue.next_ticket());
+        let batch = left.min(BATCH);
+        let mut woken = [const { None::<Woken> }; BATCH];
+        let mut filled = 0;
+        while filled < batch && queue.front_came_before(until) {
+            let Some(next) = queue.grant_first(0) else { break };
+            woken[filled] = Some(next);
+            filled += 1;
+        }
+        drop(queue);
+        left -= filled;
+        woken.into_iter().flatten().for_each(Woken::schedule);
+        if filled < batch {
+            return;
+        }
+    }
+}
+
+/// How many are woken between two unlockings of the bucket: some microseconds' work.
+const BATCH: usize = 32;
+
+/// What a waiter was granted, as the waker leaves it.
+type Grant = Cell<Option<u32>>;

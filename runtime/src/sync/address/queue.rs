@@ -1,0 +1,295 @@
+//! The buckets, and the lists of waiters in them.
+//!
+//! The table is of a fixed size and never grows, so that nothing need move. It has so many buckets
+//! that a million threads which all wait at addresses of their own are sixteen to a bucket; as long
+//! as nobody uses them its pages are not there. Within a bucket each address has a queue of its own,
+//! whose first waiter stands in the bucket's list: ten thousand who wait for one lock are one step
+//! to those who look for another.
+//!
+//! ```text
+//! bucket ──▶ first of address A ◀──▶ first of address B        (next_queue, previous_queue)
+//!               │ ▲                     │
+//!               ▼ │                     ▼
+//!            second of A             (nobody else)             (next, previous)
+//!               │ ▲
+//!               ▼ │
+//!            last of A ◀── `last` of the first
+//! ```
+//!
+//! BUCKET-LOCK: a node's fields, but for what never changes, are touched only while the bucket's lock
+//! is held; save the grant, which the waiter itself reads after its wait was ended by a wake.
+
+use std::ptr;
+
+use crate::primitives::{Cell, Mutex, MutexGuard};
+use crate::sched::woken::Woken;
+use crate::sync::address::{Grant, Leave, Request};
+use crate::task::{Header, Sequence};
+
+/// One who waits: lies on the stack of the thread that does.
+pub(super) struct Waiter {
+    object: *const (),
+    want: u32,
+    thread: *const Header,
+    sequence: Sequence,
+    on_leave: Leave,
+    grant: Grant,
+    /// Whether it stands in its queue.
+    queued: Cell<bool>,
+    /// When it came, counted in its bucket.
+    ticket: Cell<u64>,
+    next: Link,
+    previous: Link,
+    /// Of the first in a queue: the last one, and the firsts of the bucket's other queues.
+    last: Link,
+    next_queue: Link,
+    previous_queue: Link,
+}
+
+type Link = Cell<*const Waiter>;
+
+fn no_link() -> Link {
+    Cell::new(ptr::null())
+}
+
+impl Waiter {
+    pub(super) fn new(request: &Request, thread: &Header, sequence: Sequence) -> Waiter {
+        Waiter {
+            object: request.object,
+            want: request.want,
+            thread,
+            sequence,
+            on_leave: request.leave,
+            grant: Cell::new(None),
+            queued: Cell::new(false),
+            ticket: Cell::new(0),
+            next: no_link(),
+            previous: no_link(),
+            last: no_link(),
+            next_queue: no_link(),
+            previous_queue: no_link(),
+        }
+    }
+
+    pub(super) fn object(&self) -> *const () {
+        self.object
+    }
+
+    pub(super) fn want(&self) -> u32 {
+        self.want
+    }
+
+    pub(super) fn on_leave(&self) -> Leave {
+        self.on_leave
+    }
+
+    /// What the waker that has ended the wait has granted.
+    pub(super) fn granted(&self) -> Option<u32> {
+        self.grant.get()
+    }
+}
+
+/// What a bucket's lock guards.
+struct Bucket {
+    /// The first of the first queue.
+    first: *const Waiter,
+    tickets: u64,
+}
+
+// SAFETY: BUCKET-LOCK: the nodes are reached by whoever holds the bucket's lock.
+unsafe impl Send for Bucket {}
+
+impl Bucket {
+    const fn new() -> Bucket {
+        Bucket { first: ptr::null(), tickets: 0 }
+    }
+}
+
+const TABLE_BITS: u32 = 16;
+
+#[cfg(not(loom))]
+static TABLE: [Mutex<Bucket>; 1 << TABLE_BITS] =
+    [const { Mutex::new(Bucket::new()) }; 1 << TABLE_BITS];
+
+#[cfg(not(loom))]
+fn bucket_of(object: *const ()) -> &'static Mutex<Bucket> {
+    // Fibonacci hashing (Knuth, The Art of Computer Programming 3, 6.4): neighbours fall far apart.
+    let hash = (object.addr() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - TABLE_BITS);
+    &TABLE[hash as usize]
+}
+
+// In models all addresses meet in one bucket.
+#[cfg(loom)]
+loom::lazy_static! {
+    static ref TABLE: Mutex<Bucket> = Mutex::new(Bucket::new());
+}
+
+#[cfg(loom)]
+fn bucket_of(_object: *const ()) -> &'static Mutex<Bucket> {
+    &TABLE
+}
+
+/// The queue of one address, locked.
+pub(in crate::sync) struct Queue {
+    bucket: MutexGuard<'static, Bucket>,
+    object: *const (),
+}
+
+impl Queue {
+    /// Locks the queue of those who wait for `object`.
+    pub(in crate::sync) fn at(object: *const ()) -> Queue {
+        // Nothing under this lock can panic.
+        let bucket = bucket_of(object).lock().unwrap_or_else(|e| e.into_inner());
+        Queue { bucket, object }
+    }
+
+    /// Whether nobody waits.
+    pub(in crate::sync) fn is_empty(&self) -> bool {
+        self.first().is_none()
+    }
+
+    /// Whether more than one waits.
+    pub(in crate::sync) fn has_several(&self) -> bool {
+        self.first().is_some_and(|first| !first.next.get().is_null())
+    }
+
+    /// The ticket of the next waiter to come.
+    pub(in crate::sync) fn next_ticket(&self) -> u64 {
+        self.bucket.tickets
+    }
+
+    /// Whether there is a first waiter, and it came before the one with `ticket`.
+    pub(in crate::sync) fn front_came_before(&self, ticket: u64) -> bool {
+        self.first().is_some_and(|first| first.ticket.get() < ticket)
+    }
+
+    /// Takes the first waiter out whose wait can still be ended, grants it `grant`, and ends its
+    /// wait. The caller schedules it when it holds no lock any more. `None`: there was none, and
+    /// the queue is empty.
+    pub(in crate::sync) fn grant_first(&mut self, grant: u32) -> Option<Woken> {
+        loop {
+            let first = self.first()?;
+            let (thread, sequence) = (first.thread, first.sequence);
+            self.remove(first);
+            let first: *const Waiter = first;
+            // SAFETY: its wait is open, or it has to come through this lock first: it is alive.
+            unsafe { &*first }.grant.set(Some(grant));
+            // SAFETY: as above; and a thread in a wait is alive.
+            let thread = unsafe { &*thread };
+            if let Some(woken) = Woken::wake(thread, sequence) {
+                return Some(woken);
+            }
+            // SAFETY: the wait ended otherwise, so its node has to leave by this lock.
+            unsafe { &*first }.grant.set(None);
+        }
+    }
+
+    /// Enters `waiter`.
+    ///
+    /// # Safety
+    /// S1: `waiter` stays where it is until it was granted something or has left.
+    /// S2: it stands in no queue.
+    pub(super) unsafe fn enter(&mut self, waiter: &Waiter, in_front: bool) {
+        waiter.ticket.set(self.bucket.tickets);
+        self.bucket.tickets += 1;
+        waiter.queued.set(true);
+        match self.first() {
+            None => self.put_at_head_of_bucket(waiter),
+            Some(first) if in_front => {
+                waiter.next.set(first);
+                first.previous.set(waiter);
+                self.replace_first(first, waiter);
+                waiter.last.set(first.last.get());
+            }
+            Some(first) => {
+                // SAFETY: BUCKET-LOCK: linked, so alive.
+                let last = unsafe { &*first.last.get() };
+                last.next.set(waiter);
+                waiter.previous.set(last);
+                first.last.set(waiter);
+            }
+        }
+    }
+
+    /// Takes `waiter` out, if it stands here.
+    pub(super) fn leave(&mut self, waiter: &Waiter) {
+        if waiter.queued.get() {
+            self.remove(waiter);
+        }
+    }
+
+    fn first<'a>(&self) -> Option<&'a Waiter> {
+        let mut place = self.bucket.first;
+        loop {
+            // SAFETY: BUCKET-LOCK: linked, so alive; callers do not keep it beyond its wait.
+            let first = unsafe { place.as_ref() }?;
+            if first.object == self.object {
+                return Some(first);
+            }
+            place = first.next_queue.get();
+        }
+    }
+
+    /// A queue of its own for `waiter`.
+    fn put_at_head_of_bucket(&mut self, waiter: &Waiter) {
+        let head = self.bucket.first;
+        waiter.last.set(waiter);
+        waiter.next_queue.set(head);
+        waiter.previous_queue.set(ptr::null());
+        // SAFETY: BUCKET-LOCK: linked, so alive.
+        if let Some(head) = unsafe { head.as_ref() } {
+            head.previous_queue.set(waiter);
+        }
+        self.bucket.first = waiter;
+    }
+
+    /// Puts `new` into the bucket's list in the place of `old`.
+    fn replace_first(&mut self, old: &Waiter, new: &Waiter) {
+        new.next_queue.set(old.next_queue.get());
+        new.previous_queue.set(old.previous_queue.get());
+        self.link_neighbours(new, new);
+    }
+
+    /// Has the neighbours of `first` in the bucket's list point to `instead`.
+    fn link_neighbours(&mut self, first: &Waiter, instead: *const Waiter) {
+        let (next, previous) = (first.next_queue.get(), first.previous_queue.get());
+        // SAFETY: BUCKET-LOCK: linked, so alive.
+        if let Some(neighbour) = unsafe { next.as_ref() } {
+            let link = if instead.is_null() { previous } else { instead };
+            neighbour.previous_queue.set(link);
+        }
+        let link = if instead.is_null() { next } else { instead };
+        // SAFETY: as above.
+        match unsafe { previous.as_ref() } {
+            Some(neighbour) => neighbour.next_queue.set(link),
+            None => self.bucket.first = link,
+        }
+    }
+
+    /// Takes `waiter`, which stands here, out.
+    fn remove(&mut self, waiter: &Waiter) {
+        waiter.queued.set(false);
+        // SAFETY: BUCKET-LOCK: linked, so alive.
+        let next = unsafe { waiter.next.get().as_ref() };
+        // SAFETY: as above.
+        match (unsafe { waiter.previous.get().as_ref() }, next) {
+            (None, None) => self.link_neighbours(waiter, ptr::null()),
+            (None, Some(next)) => {
+                next.previous.set(ptr::null());
+                next.last.set(waiter.last.get());
+                self.replace_first(waiter, next);
+            }
+            (Some(previous), next) => {
+                previous.next.set(waiter.next.get());
+                match next {
+                    Some(next) => next.previous.set(previous),
+                    None => {
+                        if let Some(first) = self.first() {
+                            first.last.set(previous);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! What threads say to each other: std's `sync`, for green threads and kernel threads alike.
+
+mod address;
+mod condvar;
+mod holder;
+mod mutex;
+mod poison;
+
+pub use std::sync::{Arc, LockResult, PoisonError, TryLockError, TryLockResult, Weak, atomic};
+
+pub use condvar::{Condvar, WaitTimeoutResult};
+pub use mutex::{Mutex, MutexGuard};
