@@ -7,20 +7,20 @@
 //!
 //! # The protocol
 //!
-//! *Waiting.* The thread begins its wait, which has a number from then on; it locks the bucket, asks
-//! the primitive once more whether there is anything to wait for, and enters its node. Then it
+//! *Waiting.* The thread begins its wait, which has a number from then on; it locks the bucket,
+//! asks the primitive once more whether there is anything to wait for, and enters its node. Then it
 //! unlocks the bucket and leaves by the door.
 //!
 //! *Waking.* Under the bucket's lock the waker takes out the first node, writes into it what the
 //! waiter is granted, and ends the wait by its number in the waiter's state word. From that very
-//! change on the node may be gone, so whatever of it is needed was read before. If the change fails,
-//! a deadline or a cancellation has ended the wait already: the waiter is on its way to this bucket
-//! in order to take its node out and has to stop at the lock, so the node is still there; it is
-//! granted nothing, and the next waiter has its turn. So a wake is never lost on one who has gone,
-//! and there is nothing to be passed on later. To make the thread run, which may take the time of a
-//! system call, is put off until the bucket is unlocked. Between the two changes a green thread
-//! stays where it is, for only the waker can schedule it; a kernel thread may go on by itself, and
-//! even end, so of its header the waker counts a reference, before it makes the change.
+//! change on the node may be gone, so whatever of it is needed was read before. If the change
+//! fails, a deadline or a cancellation has ended the wait already: the waiter is on its way to this
+//! bucket in order to take its node out and has to stop at the lock, so the node is still there; it
+//! is granted nothing, and the next waiter has its turn. So a wake is never lost on one who has
+//! gone, and there is nothing to be passed on later. To make the thread run, which may take the
+//! time of a system call, is put off until the bucket is unlocked. Between the two changes a green
+//! thread stays where it is, for only the waker can schedule it; a kernel thread may go on by
+//! itself, and even end, so of its header the waker counts a reference, before it makes the change.
 //!
 //! *Leaving.* Whoever comes back from the door otherwise than by a wake, and be it by unwinding,
 //! takes its node out if it is still in, and then does what the primitive owes those behind it: the

@@ -1,8 +1,8 @@
 //! `Condvar`: std's, for green threads and kernel threads.
 //!
 //! A waiter enters the queue before it releases the mutex, so whoever changes the condition under
-//! the mutex afterwards finds it there. One word says whether anybody may be in the queue, so that a
-//! notification without waiters is one load. It is set and cleared under the bucket's lock.
+//! the mutex afterwards finds it there. One word says whether anybody may be in the queue, so that
+//! a notification without waiters is one load. It is set and cleared under the bucket's lock.
 //!
 //! A notification is given to a waiter or to nobody. One that is then cancelled before it has the
 //! mutex again passes the notification on.
@@ -22,8 +22,8 @@ use crate::task::{Reason, WaitKind};
 /// Lets threads wait until another one says that what they wait for may have come.
 ///
 /// std's, for threads of any kind. A thread waits with a [`Mutex`](crate::sync::Mutex) that guards
-/// the condition, and looks at the condition again when it comes back: it may come back for nothing.
-/// Under a seed it does so now and then on purpose.
+/// the condition, and looks at the condition again when it comes back: it may come back for
+/// nothing. Under a seed it does so now and then on purpose.
 ///
 /// Notifications reach waiters in the order in which they came. Notifying never switches to another
 /// thread. Unlike std's it does not mind being used with several mutexes.

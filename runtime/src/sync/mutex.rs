@@ -20,8 +20,8 @@ use crate::sync::poison::{Flag, Held};
 /// A lock that lets one thread at a time at its data.
 ///
 /// std's, and it may be shared between green threads of any runtime and kernel threads. A thread
-/// that waits for it lets others of its worker run. It takes four bytes and one for the poison flag,
-/// besides the data.
+/// that waits for it lets others of its worker run. It takes four bytes and one for the poison
+/// flag, besides the data.
 ///
 /// It is not fair in the short run: a mutex that is released goes to whoever asks first, so that a
 /// thread that is running need not wait for one that sleeps. In the long run it is: a waiter that
@@ -57,7 +57,8 @@ pub struct Mutex<T: ?Sized> {
     data: UnsafeCell<T>,
 }
 
-// SAFETY: the mutex hands out its data, by value or by exclusive reference, to one thread at a time.
+// SAFETY: the mutex hands out its data, by value or by exclusive reference, to one thread at a
+// time.
 unsafe impl<T: ?Sized + Send> Send for Mutex<T> {}
 // SAFETY: as above.
 unsafe impl<T: ?Sized + Send> Sync for Mutex<T> {}
@@ -163,8 +164,8 @@ impl<T: ?Sized> Mutex<T> {
         self.poison.wrap_attempt(locked.then(|| self.guard()))
     }
 
-    /// Returns whether somebody has panicked while holding the mutex. Another thread may do so at any
-    /// time.
+    /// Returns whether somebody has panicked while holding the mutex. Another thread may do so at
+    /// any time.
     #[inline]
     pub fn is_poisoned(&self) -> bool {
         self.poison.is_set()

@@ -2,9 +2,9 @@
 //!
 //! The table is of a fixed size and never grows, so that nothing need move. It has so many buckets
 //! that a million threads which all wait at addresses of their own are sixteen to a bucket; as long
-//! as nobody uses them its pages are not there. Within a bucket each address has a queue of its own,
-//! whose first waiter stands in the bucket's list: ten thousand who wait for one lock are one step
-//! to those who look for another.
+//! as nobody uses them its pages are not there. Within a bucket each address has a queue of its
+//! own, whose first waiter stands in the bucket's list: ten thousand who wait for one lock are one
+//! step to those who look for another.
 //!
 //! ```text
 //! bucket ──▶ first of address A ◀──▶ first of address B        (next_queue, previous_queue)
@@ -16,8 +16,8 @@
 //!            last of A ◀── `last` of the first
 //! ```
 //!
-//! BUCKET-LOCK: a node's fields, but for what never changes, are touched only while the bucket's lock
-//! is held; save the grant, which the waiter itself reads after its wait was ended by a wake.
+//! BUCKET-LOCK: a node's fields, but for what never changes, are touched only while the bucket's
+//! lock is held; save the grant, which the waiter itself reads after its wait was ended by a wake.
 
 use std::ptr;
 

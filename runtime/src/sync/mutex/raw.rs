@@ -11,19 +11,20 @@
 //! times, and each loss is a wake for it, so everybody gets the mutex after a bounded number of
 //! unlocks.
 //!
-//! *Spinning.* Who finds the mutex held by a thread on another kernel thread looks a few more times:
-//! a short section will end sooner than a wait would. If the holder belongs to the same kernel
-//! thread, it cannot go on before the waiter has left.
+//! *Spinning.* Who finds the mutex held by a thread on another kernel thread looks a few more
+//! times: a short section will end sooner than a wait would. If the holder belongs to the same
+//! kernel thread, it cannot go on before the waiter has left.
 //!
 //! # The protocol
 //!
-//! | who | step | why nothing is lost |
-//! |---|---|---|
-//! | locker | a free word: sets `LOCKED` by compare-and-swap, whatever the other bits | |
-//! | waiter | sets `WAITERS` (and `HANDOVER`) while `LOCKED` is set; locks the bucket; looks whether all of these bits are still set; enters | whoever clears one of them does so under the bucket's lock, so it either sees the waiter or is seen by this look |
-//! | unlocker | without `WAITERS` and `HANDOVER`: clears the word by compare-and-swap | if a waiter has set a bit, that fails |
-//! | | else locks the bucket; clears all but `WAITERS`, and that too if at most one waits; takes the first out and wakes it | |
-//! | | the same with `HANDOVER`: leaves `LOCKED` set | if all waits had ended otherwise the lock is still its own, and it frees it |
+//! - *Locker*: sets `LOCKED` of a free word by compare-and-swap, whatever the other bits.
+//! - *Waiter*: sets `WAITERS` (and `HANDOVER`) while `LOCKED` is set; locks the bucket; looks
+//!   whether all of these bits are still set; enters. Whoever clears one of them does so under the
+//!   bucket's lock, so it either sees the waiter or is seen by this look.
+//! - *Unlocker*: without `WAITERS` and `HANDOVER` clears the word by compare-and-swap; if a waiter
+//!   has set a bit meanwhile, that fails. Else it locks the bucket, clears all but `WAITERS`, and
+//!   that too if at most one waits, takes the first out and wakes it. With `HANDOVER` it leaves
+//!   `LOCKED` set; if all waits had ended otherwise the mutex is still its own, and it frees it.
 //!
 //! After the change that frees the word the unlocker does not touch the mutex any more.
 
@@ -44,7 +45,7 @@ use crate::task::{Reason, WaitKind, current};
 /// | 0 | `LOCKED` | somebody holds it, or is being handed it |
 /// | 1 | `WAITERS` | somebody waits, or is about to; changes to 0 under the bucket's lock only |
 /// | 2 | `HANDOVER` | the next unlock hands the mutex over; changes to 0 under that lock only |
-/// | 8..32 | holder | the token of the holder's kernel thread; 0 when free, and for a moment after a hand-over |
+/// | 8..32 | holder | the token of the holder's kernel thread; 0 for a moment after a hand-over |
 #[repr(C)]
 pub(in crate::sync) struct RawMutex {
     state: AtomicU32,
