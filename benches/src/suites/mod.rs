@@ -3,6 +3,7 @@
 mod cforall;
 mod crowd;
 mod floors;
+mod gathering;
 mod idle;
 mod imbalance;
 mod memory;

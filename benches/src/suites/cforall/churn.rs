@@ -12,12 +12,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::THREADS_PER_WORKER;
-use super::gathering::{Gathering, await_start, await_start_of_tasks};
 use crate::measure::each;
 use crate::peers::tasks::Tasks;
 use crate::peers::threads::Threads;
 use crate::random::Random;
 use crate::row::{Game, Outcome, Row, Scale};
+use crate::suites::gathering::{Gathering, await_start, await_start_of_tasks};
 
 pub(super) fn row(scale: Scale, workers: usize) -> Row {
     Row::new("cforall", "cforall: churn, 100 threads and 50 spots a worker")

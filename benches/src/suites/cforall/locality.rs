@@ -9,13 +9,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::THREADS_PER_WORKER;
-use super::gathering::{Gathering, await_start, await_start_of_tasks};
 use crate::measure::each;
 use crate::peers::tasks::Tasks;
 use crate::peers::threads::Threads;
 use crate::peers::waiter::Waiter;
 use crate::random::Random;
 use crate::row::{Game, Outcome, Row, Scale};
+use crate::suites::gathering::{Gathering, await_start, await_start_of_tasks};
 
 /// Words of an array, and how many of them are written each time.
 const WORDS: usize = 1_024;

@@ -6,7 +6,6 @@
 
 mod churn;
 mod cycle;
-mod gathering;
 mod locality;
 mod transfer;
 
