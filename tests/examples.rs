@@ -51,15 +51,74 @@ fn parking_loses_no_wake_under_every_mapping() {
 fn seeds_finds_its_bug_and_says_what_its_header_says() {
     // A run is the same in each build; what is printed holds no time and no address.
     let said = Run::of("seeds").succeeds();
-    let header = include_str!("../examples/seeds.rs").split("```").nth(1).expect("an output");
-    let expected: String = header
-        .lines()
-        .skip(2)
-        .filter_map(|line| line.strip_prefix("//! "))
-        .filter(|line| !line.is_empty())
-        .map(|line| format!("{line}\n"))
-        .collect();
-    assert_eq!(said.stdout, expected);
+    assert_eq!(said.stdout, promised(include_str!("../examples/seeds.rs")));
+}
+
+#[test]
+fn dining_says_what_its_header_says_under_every_mapping() {
+    let expected = promised(include_str!("../examples/dining.rs"));
+    for mapping in MAPPINGS {
+        let said = Run::of("dining").variable("SYLVAN_MAPPING", mapping).succeeds();
+        assert_eq!(said.stdout, expected, "under {mapping}");
+    }
+}
+
+#[test]
+fn dining_serves_tables_of_other_sizes() {
+    for philosophers in ["2", "100"] {
+        let arguments = ["--philosophers", philosophers, "--meals", "20"];
+        let said = Run::of("dining").arguments(&arguments).succeeds();
+        let count = said.stdout.lines().filter(|line| line.ends_with(" ate 20 times")).count();
+        assert_eq!(count.to_string(), philosophers, "{}", said.stdout);
+    }
+}
+
+#[test]
+fn bank_says_what_its_header_says_under_every_mapping() {
+    let expected = promised(include_str!("../examples/bank.rs"));
+    for mapping in ["n:1", "m:n"] {
+        let said = Run::of("bank").variable("SYLVAN_MAPPING", mapping).succeeds();
+        assert_eq!(said.stdout, expected, "under {mapping}");
+    }
+    // Fewer clerks, so that it also fits under 1:1 with few process ids.
+    let run = Run::of("bank").variable("SYLVAN_MAPPING", "1:1");
+    let said = run.arguments(&["--clerks", "100"]).succeeds();
+    let lines: Vec<_> = said.stdout.lines().collect();
+    assert_eq!(lines[0], "100 accounts, 100 clerks, 100 transfers each");
+    assert_eq!(lines[1], "100 audits: each found 100000 in all");
+    assert!(lines[2].starts_with("after 10000 transfers: 100000 in all, and each "), "{lines:?}");
+}
+
+#[test]
+fn bank_keeps_all_money_with_two_accounts_and_with_one_clerk() {
+    for arguments in [
+        &["--accounts", "2", "--clerks", "50", "--transfers", "20"][..],
+        &["--clerks", "1", "--transfers", "1"],
+    ] {
+        let said = Run::of("bank").arguments(arguments).succeeds();
+        assert!(said.stdout.contains("as one clerk alone would leave it"), "{}", said.stdout);
+    }
+}
+
+#[test]
+fn dining_and_bank_with_wrong_arguments_name_them_and_end_with_status_2() {
+    for (example, arguments, message) in [
+        ("dining", &["--meals", "0"][..], "--meals \"0\" is not possible; accepted: a whole"),
+        ("dining", &["--philosophers", "1"], "--philosophers \"1\" is not possible; accepted:"),
+        ("dining", &["--philosophers", "1001"], "accepted: a whole number from 2 to 1000"),
+        ("dining", &["--philosophers"], "--philosophers needs a value; accepted: a whole"),
+        ("dining", &["--forks"], "\"--forks\"; accepted: --philosophers N, --meals N"),
+        ("bank", &["--accounts", "1"], "--accounts \"1\" is not possible; accepted: a whole"),
+        ("bank", &["--clerks", "-3"], "--clerks \"-3\" is not possible; accepted: a whole"),
+        ("bank", &["--clerks", "10001"], "accepted: a whole number from 1 to 10000"),
+        ("bank", &["--transfers", "many"], "--transfers \"many\" is not possible; accepted:"),
+        ("bank", &["--transfers"], "--transfers needs a value; accepted: a whole number"),
+        ("bank", &["5"], "\"5\"; accepted: --accounts N, --clerks N, --transfers N"),
+    ] {
+        let said = Run::of(example).arguments(arguments).ends_with(2);
+        assert!(said.stderr.contains(message), "{arguments:?}: {}", said.stderr);
+        assert!(said.stderr.contains(&format!("usage: {example}")), "{}", said.stderr);
+    }
 }
 
 #[test]
@@ -189,6 +248,13 @@ fn models_goes_on_without_process_ids() {
     let limit = "{ ulimit -u 40 || ulimit -p 40; } 2>/dev/null";
     let said = Run::models(&place, "2000").unprivileged(&place).limit(limit).succeeds();
     assert_refused(&said, "Resource temporarily unavailable");
+}
+
+/// What the header of an example says that it prints: the first block there, after the command.
+fn promised(source: &str) -> String {
+    let header = source.split("```").nth(1).expect("an output");
+    let lines = header.lines().skip(2).filter_map(|line| line.strip_prefix("//! "));
+    lines.filter(|line| !line.is_empty()).map(|line| format!("{line}\n")).collect()
 }
 
 fn assert_refused(said: &Said, reason: &str) {
