@@ -25,6 +25,11 @@ use std::process::ExitCode;
 use sylvan::sync::{Condvar, Mutex};
 use sylvan::thread;
 
+#[path = "support/number.rs"]
+mod number;
+
+use number::number;
+
 /// Balances may be below zero. If orders could be refused, the end would depend on which came
 /// first, and only the sum could be checked.
 struct Bank {
@@ -246,15 +251,6 @@ impl Arguments {
         }
         Ok(Some(arguments))
     }
-}
-
-fn number(option: &str, given: Option<OsString>, min: u64, max: u64) -> Result<u64, String> {
-    let accepted = format!("accepted: a whole number from {min} to {max}");
-    let given = given.ok_or_else(|| format!("{option} needs a value; {accepted}"))?;
-    let number = given.to_str().and_then(|text| text.parse().ok());
-    number
-        .filter(|number| (min..=max).contains(number))
-        .ok_or_else(|| format!("{option} {given:?} is not possible; {accepted}"))
 }
 
 const USAGE: &str = "usage: bank [--accounts N] [--clerks N] [--transfers N]\n";

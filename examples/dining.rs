@@ -35,6 +35,11 @@ use sylvan::sync::Mutex;
 use sylvan::testing::Plan;
 use sylvan::thread;
 
+#[path = "support/number.rs"]
+mod number;
+
+use number::number;
+
 /// A fork knows how often it was used; what a lock guards need not be more.
 type Fork = Mutex<u64>;
 
@@ -207,15 +212,6 @@ impl Arguments {
         }
         Ok(Some(arguments))
     }
-}
-
-fn number(option: &str, given: Option<OsString>, min: u64, max: u64) -> Result<u64, String> {
-    let accepted = format!("accepted: a whole number from {min} to {max}");
-    let given = given.ok_or_else(|| format!("{option} needs a value; {accepted}"))?;
-    let number = given.to_str().and_then(|text| text.parse().ok());
-    number
-        .filter(|number| (min..=max).contains(number))
-        .ok_or_else(|| format!("{option} {given:?} is not possible; {accepted}"))
 }
 
 const USAGE: &str = "usage: dining [--philosophers N] [--meals N]\n";

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use sylvan::Mapping;
 
 use crate::count;
+use crate::number::number;
 
 pub const USAGE: &str = "usage: models [--threads N] [--dir DIR] [--megabytes N]\n";
 
@@ -78,15 +79,6 @@ impl Arguments {
         }
         Ok(Task::Table(arguments))
     }
-}
-
-fn number(option: &str, given: Option<OsString>, min: u64, max: u64) -> Result<u64, String> {
-    let accepted = format!("accepted: a whole number from {min} to {max}");
-    let given = given.ok_or_else(|| format!("{option} needs a value; {accepted}"))?;
-    let number = given.to_str().and_then(|text| text.parse().ok());
-    number
-        .filter(|number| (min..=max).contains(number))
-        .ok_or_else(|| format!("{option} {given:?} is not possible; {accepted}"))
 }
 
 fn directory(given: Option<OsString>) -> Result<PathBuf, String> {

@@ -40,6 +40,8 @@ mod arguments;
 mod child;
 #[path = "../wordcount/count.rs"]
 mod count;
+#[path = "../support/number.rs"]
+mod number;
 mod parent;
 mod picture;
 mod progress;

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
 use sylvan::thread::{self, Cancelled, JoinHandle};
-use sylvan_workspace::{Child, everywhere, in_child, in_every_runtime, until};
+use sylvan_workspace::{Child, Counts, everywhere, in_child, in_every_runtime, until};
 
 const FOR_EVER: Duration = Duration::from_secs(3600);
 
@@ -357,12 +357,6 @@ fn parent_in_a_scope_passes_the_cancellation_on_and_is_unwound_later() {
 }
 
 fn tree(depth: u32, leaves: &AtomicUsize, drops: &AtomicUsize) {
-    struct Counts<'a>(&'a AtomicUsize);
-    impl Drop for Counts<'_> {
-        fn drop(&mut self) {
-            self.0.fetch_add(1, SeqCst);
-        }
-    }
     let _counts = Counts(drops);
     if depth == 0 {
         leaves.fetch_add(1, SeqCst);

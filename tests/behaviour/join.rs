@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
 use sylvan::{join, thread};
-use sylvan_workspace::{everywhere, in_every_runtime, text_of, until};
+use sylvan_workspace::{Counts, everywhere, in_every_runtime, text_of, until};
 
 #[test]
 fn join_gives_both_values_and_lends() {
@@ -99,15 +99,6 @@ fn many_joins_at_once_keep_their_slots_apart() {
             thread.join().unwrap();
         }
     });
-}
-
-/// Counts its drops.
-struct Counts<'a>(&'a AtomicUsize);
-
-impl Drop for Counts<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_add(1, SeqCst);
-    }
 }
 
 #[test]

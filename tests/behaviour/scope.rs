@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
 use sylvan::thread::{self, Builder};
-use sylvan_workspace::{everywhere, in_every_runtime, text_of, until};
+use sylvan_workspace::{Counts, everywhere, in_every_runtime, text_of, until};
 
 #[test]
 fn scope_lends_and_waits() {
@@ -189,12 +189,6 @@ fn handle_dropped_after_a_panic_fails_the_scope() {
 
 #[test]
 fn results_that_borrow_are_dropped_within_the_scope() {
-    struct Counts<'a>(&'a AtomicUsize);
-    impl Drop for Counts<'_> {
-        fn drop(&mut self) {
-            self.0.fetch_add(1, SeqCst);
-        }
-    }
     everywhere(|_| {
         let drops = AtomicUsize::new(0);
         thread::scope(|scope| {

@@ -41,7 +41,6 @@ mod queue;
 use std::time::Instant;
 
 use crate::clock;
-use crate::primitives::Cell;
 use crate::sched::door;
 use crate::sched::woken::Woken;
 use crate::sync::address::queue::Waiter;
@@ -53,10 +52,9 @@ pub(in crate::sync) use queue::Queue;
 pub(in crate::sync) struct Request {
     /// The object that is waited for; no other one that threads wait for lies at its address.
     pub(in crate::sync) object: *const (),
-    /// What the waiter wants, for the primitive's wakers to read.
-    pub(in crate::sync) want: u32,
     /// Whether it stands in front of those who wait already.
     pub(in crate::sync) in_front: bool,
+    /// Why; the object is filled in.
     pub(in crate::sync) reason: Reason,
     pub(in crate::sync) deadline: Option<Instant>,
     pub(in crate::sync) leave: Leave,
@@ -64,7 +62,7 @@ pub(in crate::sync) struct Request {
 
 /// Called with the object when a waiter has left the queue without a wake, or was leaked, with
 /// what it had been granted if it was. Does what is owed to those who wait behind it.
-pub(in crate::sync) type Leave = unsafe fn(object: *const (), want: u32, granted: Option<u32>);
+pub(in crate::sync) type Leave = unsafe fn(object: *const (), granted: Option<u32>);
 
 /// How a wait at an address ended.
 #[must_use]
@@ -103,7 +101,8 @@ pub(in crate::sync) fn wait_in_queue(
     let place = Place(&waiter);
     once_queued();
     let unlink = Unlink { waiter: std::ptr::from_ref(&waiter).cast(), call: leave_leaked };
-    let cause = pending.wait_in_queue(request.reason, request.deadline, Some(unlink));
+    let reason = Reason { object: request.object.addr(), ..request.reason };
+    let cause = pending.wait_in_queue(reason, request.deadline, Some(unlink));
     if cause == Cause::Woken {
         std::mem::forget(place);
         return Ended::Granted(waiter.granted().unwrap_or_default());
@@ -137,7 +136,7 @@ unsafe fn leave(waiter: &Waiter) {
     let granted = waiter.granted();
     drop(queue);
     // SAFETY: the object is alive: its user is in the call that waits, or leaked in it.
-    unsafe { (waiter.on_leave())(waiter.object(), waiter.want(), granted) };
+    unsafe { (waiter.on_leave())(waiter.object(), granted) };
 }
 
 /// [`Unlink`] for a waiter.
@@ -151,33 +150,28 @@ unsafe fn leave_leaked(waiter: *const ()) {
     unsafe { leave(waiter) };
 }
 
-/// Wakes the first `count` of those who wait for `object` now. It is not touched itself.
-pub(in crate::sync) fn wake(object: *const (), count: usize) {
-    let mut left = count;
-    let mut until = None;
-    while left > 0 {
-        let mut queue = Queue::at(object);
-        // Those who come after this call began are not meant.
-        let until = *until.get_or_insert(queue.next_ticket());
-        let batch = left.min(BATCH);
+/// Wakes all who wait for `object` now. It is not touched itself.
+pub(in crate::sync) fn wake_all(object: *const ()) {
+    let mut queue = Queue::at(object);
+    // Those who come after this call began are not meant.
+    let until = queue.next_ticket();
+    loop {
         let mut woken = [const { None::<Woken> }; BATCH];
-        let mut filled = 0;
-        while filled < batch && queue.front_came_before(until) {
-            let Some(next) = queue.grant_first(0) else { break };
-            woken[filled] = Some(next);
-            filled += 1;
+        for place in &mut woken {
+            if !queue.front_came_before(until) {
+                break;
+            }
+            *place = queue.grant_first(0);
         }
+        let is_done = !queue.front_came_before(until);
         drop(queue);
-        left -= filled;
         woken.into_iter().flatten().for_each(Woken::schedule);
-        if filled < batch {
+        if is_done {
             return;
         }
+        queue = Queue::at(object);
     }
 }
 
 /// How many are woken between two unlockings of the bucket: some microseconds' work.
 const BATCH: usize = 32;
-
-/// What a waiter was granted, as the waker leaves it.
-type Grant = Cell<Option<u32>>;

@@ -277,11 +277,13 @@ impl RawCondvar {
         deadline: Option<Instant>,
         release: impl FnOnce(),
     ) -> Ended {
-        let object: *const () = ptr::from_ref(self).cast();
-        let mut reason = Reason::new(WaitKind::Condvar, site);
-        reason.object = object.addr();
-        let request =
-            Request { object, want: 0, in_front: false, reason, deadline, leave: pass_on };
+        let request = Request {
+            object: ptr::from_ref(self).cast(),
+            in_front: false,
+            reason: Reason::new(WaitKind::Condvar, site),
+            deadline,
+            leave: pass_on,
+        };
         let say_so = |_: &mut Queue| {
             // ORDERING: Relaxed; the mutex that is released next publishes it to those who take
             // it before they notify.
@@ -317,7 +319,7 @@ impl RawCondvar {
         // ORDERING: Relaxed; see `wait`. The word stays as it is: the next notification that finds
         // nobody clears it.
         if self.waiters.load(Ordering::Relaxed) != NOBODY {
-            address::wake(ptr::from_ref(self).cast(), usize::MAX);
+            address::wake_all(ptr::from_ref(self).cast());
         }
     }
 }
@@ -326,7 +328,7 @@ impl RawCondvar {
 ///
 /// # Safety
 /// S1: `object` is a [`RawCondvar`].
-unsafe fn pass_on(object: *const (), _want: u32, granted: Option<u32>) {
+unsafe fn pass_on(object: *const (), granted: Option<u32>) {
     if granted.is_some() {
         // SAFETY: S1; the thread that waits for it borrows it.
         unsafe { &*object.cast::<RawCondvar>() }.notify_one();

@@ -117,8 +117,7 @@ impl<T: ?Sized> Mutex<T> {
     #[inline]
     #[track_caller]
     pub fn try_lock(&self) -> TryLockResult<MutexGuard<'_, T>> {
-        let locked = self.raw.try_lock();
-        self.poison.wrap_attempt(locked.then(|| self.guard()))
+        self.attempt(self.raw.try_lock())
     }
 
     /// Takes the mutex if it becomes free within `timeout`. Not in std.
@@ -141,8 +140,7 @@ impl<T: ?Sized> Mutex<T> {
     /// As [`Mutex::lock`].
     #[track_caller]
     pub fn try_lock_for(&self, timeout: Duration) -> TryLockResult<MutexGuard<'_, T>> {
-        let locked = self.raw.lock_until(clock::deadline_in(timeout));
-        self.poison.wrap_attempt(locked.then(|| self.guard()))
+        self.attempt(self.raw.lock_until(clock::deadline_in(timeout)))
     }
 
     /// Takes the mutex if it becomes free before `deadline`. Not in std.
@@ -160,8 +158,7 @@ impl<T: ?Sized> Mutex<T> {
     /// As [`Mutex::lock`].
     #[track_caller]
     pub fn try_lock_until(&self, deadline: Instant) -> TryLockResult<MutexGuard<'_, T>> {
-        let locked = self.raw.lock_until(Some(deadline));
-        self.poison.wrap_attempt(locked.then(|| self.guard()))
+        self.attempt(self.raw.lock_until(Some(deadline)))
     }
 
     /// Returns whether somebody has panicked while holding the mutex. Another thread may do so at
@@ -195,6 +192,12 @@ impl<T: ?Sized> Mutex<T> {
     #[inline]
     fn guard_result(&self) -> LockResult<MutexGuard<'_, T>> {
         self.poison.wrap(self.guard())
+    }
+
+    /// What an attempt gives that has got the mutex, or has not.
+    #[inline]
+    fn attempt(&self, locked: bool) -> TryLockResult<MutexGuard<'_, T>> {
+        self.poison.wrap_attempt(locked.then(|| self.guard()))
     }
 
     /// Takes the mutex again, for [`Condvar`](crate::sync::Condvar).

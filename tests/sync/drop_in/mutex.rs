@@ -6,6 +6,8 @@ use std::cell::Cell;
 use std::fmt::Debug;
 use std::rc::Rc;
 
+use sylvan_workspace::Counts;
+
 use super::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use super::sync::{Arc, Mutex, MutexGuard, TryLockError};
 use super::{everywhere, settle, thread};
@@ -235,12 +237,6 @@ fn holds_what_has_no_size_of_its_own() {
 
 #[test]
 fn value_is_dropped_once() {
-    struct Counts<'a>(&'a AtomicUsize);
-    impl Drop for Counts<'_> {
-        fn drop(&mut self) {
-            self.0.fetch_add(1, SeqCst);
-        }
-    }
     everywhere(|| {
         let drops = AtomicUsize::new(0);
         drop(Mutex::new(Counts(&drops)));

@@ -1,6 +1,8 @@
 //! `OnceLock`: set once, by hand or by an initialiser, and read by everybody.
 #![forbid(unsafe_code)]
 
+use sylvan_workspace::Counts;
+
 use super::panics::{expect_failure, fail, fail_here};
 use super::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use super::sync::{Arc, OnceLock};
@@ -277,12 +279,6 @@ fn debug_shows_the_value_or_that_there_is_none() {
 
 #[test]
 fn value_is_dropped_once() {
-    struct Counts<'a>(&'a AtomicUsize);
-    impl Drop for Counts<'_> {
-        fn drop(&mut self) {
-            self.0.fetch_add(1, SeqCst);
-        }
-    }
     everywhere(|| {
         let drops = AtomicUsize::new(0);
         let mut cell = OnceLock::new();

@@ -3,6 +3,8 @@
 
 use std::fmt::Debug;
 
+use sylvan_workspace::Counts;
+
 use super::sync::atomic::{AtomicBool, AtomicIsize, AtomicUsize, Ordering::SeqCst};
 use super::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError};
 use super::{everywhere, settle, thread, until};
@@ -342,12 +344,6 @@ fn read_guard_may_stand_for_one_of_a_shorter_life() {
 
 #[test]
 fn value_is_dropped_once_and_may_borrow_from_what_comes_later() {
-    struct Counts<'a>(&'a AtomicUsize);
-    impl Drop for Counts<'_> {
-        fn drop(&mut self) {
-            self.0.fetch_add(1, SeqCst);
-        }
-    }
     everywhere(|| {
         let drops = AtomicUsize::new(0);
         drop(RwLock::new(Counts(&drops)));

@@ -23,17 +23,17 @@ use std::ptr;
 
 use crate::primitives::{Cell, Mutex, MutexGuard};
 use crate::sched::woken::Woken;
-use crate::sync::address::{Grant, Leave, Request};
+use crate::sync::address::{Leave, Request};
 use crate::task::{Header, Sequence};
 
 /// One who waits: lies on the stack of the thread that does.
 pub(super) struct Waiter {
     object: *const (),
-    want: u32,
     thread: *const Header,
     sequence: Sequence,
     on_leave: Leave,
-    grant: Grant,
+    /// What the waiter was granted, as the waker leaves it.
+    grant: Cell<Option<u32>>,
     /// Whether it stands in its queue.
     queued: Cell<bool>,
     /// When it came, counted in its bucket.
@@ -56,7 +56,6 @@ impl Waiter {
     pub(super) fn new(request: &Request, thread: &Header, sequence: Sequence) -> Waiter {
         Waiter {
             object: request.object,
-            want: request.want,
             thread,
             sequence,
             on_leave: request.leave,
@@ -73,10 +72,6 @@ impl Waiter {
 
     pub(super) fn object(&self) -> *const () {
         self.object
-    }
-
-    pub(super) fn want(&self) -> u32 {
-        self.want
     }
 
     pub(super) fn on_leave(&self) -> Leave {

@@ -146,22 +146,9 @@ impl RawMutex {
 
     /// Takes a mutex that is free, whoever waits for it.
     fn try_lock_barging(&self) -> bool {
-        // ORDERING: Relaxed; the compare-and-swap decides.
-        let mut state = self.state.load(Ordering::Relaxed);
-        while state & LOCKED == 0 {
-            let next = state | held();
-            // ORDERING: Acquire; as above.
-            match self.state.compare_exchange_weak(
-                state,
-                next,
-                Ordering::Acquire,
-                Ordering::Relaxed,
-            ) {
-                Ok(_) => return true,
-                Err(now) => state = now,
-            }
-        }
-        false
+        let taken = |state| (state & LOCKED == 0).then_some(state | held());
+        // ORDERING: Acquire; as above. Relaxed; a failure changes nothing.
+        self.state.fetch_update(Ordering::Acquire, Ordering::Relaxed, taken).is_ok()
     }
 
     // SUSPENDS
@@ -178,11 +165,9 @@ impl RawMutex {
             }
             self.holder.refuse_recursion("mutex", site);
             let mut reason = Reason::new(WaitKind::Mutex, site);
-            reason.object = ptr::from_ref(self).addr();
             reason.owner = self.holder.thread();
             let request = Request {
                 object: ptr::from_ref(self).cast(),
-                want: 0,
                 in_front: losses > 0,
                 reason,
                 deadline,
@@ -249,19 +234,18 @@ impl RawMutex {
     #[cold]
     fn unlock_contended(&self) {
         let mut queue = Queue::at(ptr::from_ref(self).cast());
+        let rest_of = |queue: &Queue| if queue.has_several() { WAITERS } else { 0 };
         // ORDERING: Relaxed; set while the caller holds the mutex, and cleared by the caller alone.
         if self.state.load(Ordering::Relaxed) & HANDOVER != 0 && !queue.is_empty() {
-            let rest = if queue.has_several() { WAITERS } else { 0 };
             // ORDERING: Relaxed; the mutex stays locked, and the wake publishes the section.
-            self.state.fetch_and(LOCKED | rest, Ordering::Relaxed);
+            self.state.fetch_and(LOCKED | rest_of(&queue), Ordering::Relaxed);
             if let Some(next) = queue.grant_first(HANDED_OVER) {
                 drop(queue);
                 return next.schedule();
             }
         }
-        let rest = if queue.has_several() { WAITERS } else { 0 };
         // ORDERING: Release; pairs with the Acquire of the next locker; publishes the section.
-        self.state.fetch_and(rest, Ordering::Release);
+        self.state.fetch_and(rest_of(&queue), Ordering::Release);
         let next = queue.grant_first(TRY_AGAIN);
         drop(queue);
         if let Some(next) = next {
@@ -281,7 +265,7 @@ fn held() -> u32 {
 ///
 /// # Safety
 /// S1: `object` is a [`RawMutex`].
-unsafe fn leave_queue(object: *const (), _want: u32, granted: Option<u32>) {
+unsafe fn leave_queue(object: *const (), granted: Option<u32>) {
     // SAFETY: S1; the thread that waits for it borrows it.
     let mutex = unsafe { &*object.cast::<RawMutex>() };
     let holds = match granted {
