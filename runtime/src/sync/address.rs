@@ -41,6 +41,7 @@ mod queue;
 use std::time::Instant;
 
 use crate::clock;
+use crate::primitives::{AtomicU32, Ordering};
 use crate::sched::door;
 use crate::sched::woken::Woken;
 use crate::sync::address::queue::Waiter;
@@ -52,6 +53,8 @@ pub(in crate::sync) use queue::Queue;
 pub(in crate::sync) struct Request {
     /// The object that is waited for; no other one that threads wait for lies at its address.
     pub(in crate::sync) object: *const (),
+    /// What it wants, in the words of the object: those who wake ask for it.
+    pub(in crate::sync) want: usize,
     /// Whether it stands in front of those who wait already.
     pub(in crate::sync) in_front: bool,
     /// Why; the object is filled in.
@@ -61,8 +64,9 @@ pub(in crate::sync) struct Request {
 }
 
 /// Called with the object when a waiter has left the queue without a wake, or was leaked, with
-/// what it had been granted if it was. Does what is owed to those who wait behind it.
-pub(in crate::sync) type Leave = unsafe fn(object: *const (), granted: Option<u32>);
+/// what it wants and what it had been granted if it was. Does what is owed to those who wait behind
+/// it.
+pub(in crate::sync) type Leave = unsafe fn(object: *const (), want: usize, granted: Option<u32>);
 
 /// How a wait at an address ended.
 #[must_use]
@@ -136,7 +140,7 @@ unsafe fn leave(waiter: &Waiter) {
     let granted = waiter.granted();
     drop(queue);
     // SAFETY: the object is alive: its user is in the call that waits, or leaked in it.
-    unsafe { (waiter.on_leave())(waiter.object(), granted) };
+    unsafe { (waiter.on_leave())(waiter.object(), waiter.want(), granted) };
 }
 
 /// [`Unlink`] for a waiter.
@@ -150,26 +154,77 @@ unsafe fn leave_leaked(waiter: *const ()) {
     unsafe { leave(waiter) };
 }
 
-/// Wakes all who wait for `object` now. It is not touched itself.
-pub(in crate::sync) fn wake_all(object: *const ()) {
-    let mut queue = Queue::at(object);
-    // Those who come after this call began are not meant.
-    let until = queue.next_ticket();
-    loop {
-        let mut woken = [const { None::<Woken> }; BATCH];
-        for place in &mut woken {
-            if !queue.front_came_before(until) {
-                break;
+/// Waits at `word` as long as it is `expected`: the futex of kernel threads, for threads of either
+/// kind. Its wakers change the word first and [`wake`] then.
+// SUSPENDS
+pub(in crate::sync) fn wait(
+    word: &AtomicU32,
+    expected: u32,
+    reason: Reason,
+    deadline: Option<Instant>,
+) -> Ended {
+    let request = Request {
+        object: std::ptr::from_ref(word).cast(),
+        want: 0,
+        in_front: false,
+        reason,
+        deadline,
+        leave: pass_on,
+    };
+    // ORDERING: Relaxed; a waker changes the word before it locks the bucket, so either this look
+    // sees the change, or the waker the waiter.
+    wait_in_queue(&request, |_| word.load(Ordering::Relaxed) == expected, || ())
+}
+
+/// [`Leave`] of [`wait`]: a wake that hit a leaked thread goes on.
+///
+/// # Safety
+/// None; it does not touch the object.
+unsafe fn pass_on(object: *const (), _want: usize, granted: Option<u32>) {
+    if granted.is_some() {
+        wake(object, 1);
+    }
+}
+
+/// Wakes at most `count` of those who wait for `object` now. It is not touched itself.
+pub(in crate::sync) fn wake(object: *const (), count: usize) {
+    Queue::at(object).wake(count, 0, |_| true);
+}
+
+impl Queue {
+    /// Wakes at most `count` of those who wait here now, as long as the first of them wants what
+    /// `is_meant` says, and grants each `grant`. Unlocks the queue. The object is not touched, and
+    /// may go as soon as one of them was woken.
+    pub(in crate::sync) fn wake(
+        mut self,
+        mut count: usize,
+        grant: u32,
+        is_meant: impl Fn(usize) -> bool,
+    ) {
+        let object = self.object();
+        // Those who come after this call began are not meant.
+        let until = self.next_ticket();
+        loop {
+            let mut woken = [const { None::<Woken> }; BATCH];
+            let mut is_done = false;
+            for place in &mut woken {
+                is_done = count == 0 || !self.front_came_before(until);
+                if !is_done {
+                    *place = self.grant_first(grant, &is_meant);
+                    is_done = place.is_none();
+                }
+                if is_done {
+                    break;
+                }
+                count -= 1;
             }
-            *place = queue.grant_first(0);
+            drop(self);
+            woken.into_iter().flatten().for_each(Woken::schedule);
+            if is_done {
+                return;
+            }
+            self = Queue::at(object);
         }
-        let is_done = !queue.front_came_before(until);
-        drop(queue);
-        woken.into_iter().flatten().for_each(Woken::schedule);
-        if is_done {
-            return;
-        }
-        queue = Queue::at(object);
     }
 }
 

@@ -279,6 +279,7 @@ impl RawCondvar {
     ) -> Ended {
         let request = Request {
             object: ptr::from_ref(self).cast(),
+            want: 0,
             in_front: false,
             reason: Reason::new(WaitKind::Condvar, site),
             deadline,
@@ -304,7 +305,7 @@ impl RawCondvar {
     #[cold]
     fn notify_first(&self) {
         let mut queue = Queue::at(ptr::from_ref(self).cast());
-        let first = queue.grant_first(0);
+        let first = queue.grant_first(0, |_| true);
         if queue.is_empty() {
             // ORDERING: Relaxed; under the bucket's lock.
             self.waiters.store(NOBODY, Ordering::Relaxed);
@@ -319,7 +320,7 @@ impl RawCondvar {
         // ORDERING: Relaxed; see `wait`. The word stays as it is: the next notification that finds
         // nobody clears it.
         if self.waiters.load(Ordering::Relaxed) != NOBODY {
-            address::wake_all(ptr::from_ref(self).cast());
+            address::wake(ptr::from_ref(self).cast(), usize::MAX);
         }
     }
 }
@@ -328,7 +329,7 @@ impl RawCondvar {
 ///
 /// # Safety
 /// S1: `object` is a [`RawCondvar`].
-unsafe fn pass_on(object: *const (), granted: Option<u32>) {
+unsafe fn pass_on(object: *const (), _want: usize, granted: Option<u32>) {
     if granted.is_some() {
         // SAFETY: S1; the thread that waits for it borrows it.
         unsafe { &*object.cast::<RawCondvar>() }.notify_one();

@@ -34,8 +34,22 @@ pub(crate) enum WaitKind {
     Quiescence,
     /// `sync::Mutex::lock`.
     Mutex,
+    /// `sync::RwLock::read`.
+    Read,
+    /// `sync::RwLock::write`.
+    Write,
     /// `sync::Condvar::wait`.
     Condvar,
+    /// `sync::Once` and what stands on it: somebody else initialises.
+    Once,
+    /// `sync::Barrier::wait`.
+    Barrier,
+    /// `sync::Semaphore::acquire`.
+    Semaphore,
+    /// `sync::WaitGroup::wait`.
+    WaitGroup,
+    /// `sync::Event::wait`.
+    Event,
 }
 
 impl WaitKind {
@@ -51,7 +65,14 @@ impl WaitKind {
             WaitKind::Shutdown => "waiting for the end of a runtime",
             WaitKind::Quiescence => "waiting until all others wait",
             WaitKind::Mutex => "waiting for a mutex",
+            WaitKind::Read => "waiting for a rwlock, to read",
+            WaitKind::Write => "waiting for a rwlock, to write",
             WaitKind::Condvar => "waiting for a condvar",
+            WaitKind::Once => "waiting for an initialisation",
+            WaitKind::Barrier => "waiting at a barrier",
+            WaitKind::Semaphore => "waiting for permits of a semaphore",
+            WaitKind::WaitGroup => "waiting for a group",
+            WaitKind::Event => "waiting for an event",
         }
     }
 
@@ -66,9 +87,12 @@ impl WaitKind {
             | WaitKind::Shutdown => Some(ForNothing::Wake),
             // The condition is the program's.
             WaitKind::Condvar => Some(ForNothing::TimeOut),
+            // They look at their word again.
+            WaitKind::Once | WaitKind::WaitGroup | WaitKind::Event => Some(ForNothing::TimeOut),
             // The permit is the program's; the two next rely on the wake that names their wait,
             // and so do those that keep their place in a queue.
             WaitKind::Park | WaitKind::Arm | WaitKind::Quiescence | WaitKind::Mutex => None,
+            WaitKind::Read | WaitKind::Write | WaitKind::Semaphore | WaitKind::Barrier => None,
         }
     }
 }

@@ -31,6 +31,7 @@ pub(super) struct Waiter {
     object: *const (),
     thread: *const Header,
     sequence: Sequence,
+    want: usize,
     on_leave: Leave,
     /// What the waiter was granted, as the waker leaves it.
     grant: Cell<Option<u32>>,
@@ -58,6 +59,7 @@ impl Waiter {
             object: request.object,
             thread,
             sequence,
+            want: request.want,
             on_leave: request.leave,
             grant: Cell::new(None),
             queued: Cell::new(false),
@@ -72,6 +74,10 @@ impl Waiter {
 
     pub(super) fn object(&self) -> *const () {
         self.object
+    }
+
+    pub(super) fn want(&self) -> usize {
+        self.want
     }
 
     pub(super) fn on_leave(&self) -> Leave {
@@ -138,6 +144,15 @@ impl Queue {
         Queue { bucket, object }
     }
 
+    pub(super) fn object(&self) -> *const () {
+        self.object
+    }
+
+    /// What the first waiter wants.
+    pub(in crate::sync) fn front_want(&self) -> Option<usize> {
+        Some(self.first()?.want)
+    }
+
     /// Whether nobody waits.
     pub(in crate::sync) fn is_empty(&self) -> bool {
         self.first().is_none()
@@ -148,22 +163,43 @@ impl Queue {
         self.first().is_some_and(|first| !first.next.get().is_null())
     }
 
+    /// Whether all who wait want `want`.
+    pub(in crate::sync) fn all_want(&self, want: usize) -> bool {
+        let mut place = self.first();
+        while let Some(waiter) = place {
+            if waiter.want != want {
+                return false;
+            }
+            // SAFETY: BUCKET-LOCK: linked, so alive.
+            place = unsafe { waiter.next.get().as_ref() };
+        }
+        true
+    }
+
     /// The ticket of the next waiter to come.
-    pub(in crate::sync) fn next_ticket(&self) -> u64 {
+    pub(super) fn next_ticket(&self) -> u64 {
         self.bucket.tickets
     }
 
     /// Whether there is a first waiter, and it came before the one with `ticket`.
-    pub(in crate::sync) fn front_came_before(&self, ticket: u64) -> bool {
+    pub(super) fn front_came_before(&self, ticket: u64) -> bool {
         self.first().is_some_and(|first| first.ticket.get() < ticket)
     }
 
     /// Takes the first waiter out whose wait can still be ended, grants it `grant`, and ends its
-    /// wait. The caller schedules it when it holds no lock any more. `None`: there was none, and
-    /// the queue is empty.
-    pub(in crate::sync) fn grant_first(&mut self, grant: u32) -> Option<Woken> {
+    /// wait, unless that waiter does not want what `is_meant` says. The caller schedules it when it
+    /// holds no lock any more. `None`: there was none, and the queue is empty, or begins with one
+    /// who is not meant.
+    pub(in crate::sync) fn grant_first(
+        &mut self,
+        grant: u32,
+        is_meant: impl Fn(usize) -> bool,
+    ) -> Option<Woken> {
         loop {
             let first = self.first()?;
+            if !is_meant(first.want) {
+                return None;
+            }
             let (thread, sequence) = (first.thread, first.sequence);
             self.remove(first);
             let first: *const Waiter = first;

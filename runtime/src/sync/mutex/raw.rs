@@ -168,6 +168,7 @@ impl RawMutex {
             reason.owner = self.holder.thread();
             let request = Request {
                 object: ptr::from_ref(self).cast(),
+                want: 0,
                 in_front: losses > 0,
                 reason,
                 deadline,
@@ -239,14 +240,14 @@ impl RawMutex {
         if self.state.load(Ordering::Relaxed) & HANDOVER != 0 && !queue.is_empty() {
             // ORDERING: Relaxed; the mutex stays locked, and the wake publishes the section.
             self.state.fetch_and(LOCKED | rest_of(&queue), Ordering::Relaxed);
-            if let Some(next) = queue.grant_first(HANDED_OVER) {
+            if let Some(next) = queue.grant_first(HANDED_OVER, |_| true) {
                 drop(queue);
                 return next.schedule();
             }
         }
         // ORDERING: Release; pairs with the Acquire of the next locker; publishes the section.
         self.state.fetch_and(rest_of(&queue), Ordering::Release);
-        let next = queue.grant_first(TRY_AGAIN);
+        let next = queue.grant_first(TRY_AGAIN, |_| true);
         drop(queue);
         if let Some(next) = next {
             next.schedule();
@@ -265,7 +266,7 @@ fn held() -> u32 {
 ///
 /// # Safety
 /// S1: `object` is a [`RawMutex`].
-unsafe fn leave_queue(object: *const (), granted: Option<u32>) {
+unsafe fn leave_queue(object: *const (), _want: usize, granted: Option<u32>) {
     // SAFETY: S1; the thread that waits for it borrows it.
     let mutex = unsafe { &*object.cast::<RawMutex>() };
     let holds = match granted {
