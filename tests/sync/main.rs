@@ -10,5 +10,7 @@
 //! that it was not too short.
 #![forbid(unsafe_code)]
 
+mod beyond;
 mod mutex;
 mod on_std;
+mod on_sylvan;

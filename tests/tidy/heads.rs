@@ -64,6 +64,8 @@ const UNSAFE_FILES: &[&str] = &[
     "runtime/src/sync/condvar.rs",
     "runtime/src/sync/mutex.rs",
     "runtime/src/sync/mutex/raw.rs",
+    "runtime/src/sync/rwlock.rs",
+    "runtime/src/sync/rwlock/raw.rs",
     "runtime/src/task/blocks.rs",
     "runtime/src/task/blocks/pool.rs",
     "runtime/src/task/blocks/tests.rs",

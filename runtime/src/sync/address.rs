@@ -229,4 +229,4 @@ impl Queue {
 }
 
 /// How many are woken between two unlockings of the bucket: some microseconds' work.
-const BATCH: usize = 32;
+pub(in crate::sync) const BATCH: usize = 32;

@@ -9,7 +9,7 @@
 use std::num::NonZeroU64;
 use std::panic::Location;
 #[cfg(debug_assertions)]
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard};
 
 #[cfg(debug_assertions)]
 use crate::task::current;
@@ -17,49 +17,50 @@ use crate::task::current;
 /// Of no size in a release build.
 #[derive(Default)]
 pub(super) struct Holder {
+    /// One, or several readers.
     #[cfg(debug_assertions)]
-    by: Mutex<Option<(NonZeroU64, &'static Location<'static>)>>,
+    by: Mutex<Vec<(NonZeroU64, &'static Location<'static>)>>,
 }
 
 #[cfg(debug_assertions)]
 impl Holder {
     pub(super) const fn new() -> Holder {
-        Holder { by: Mutex::new(None) }
+        Holder { by: Mutex::new(Vec::new()) }
     }
 
     /// The current thread has got the lock.
     pub(super) fn enter(&self, site: &'static Location<'static>) {
-        self.set(Some((current::me().id, site)));
+        self.by().push((current::me().id, site));
     }
 
     /// It is about to release it.
     pub(super) fn leave(&self) {
-        self.set(None);
+        let (me, mut by) = (current::me().id, self.by());
+        // A thread that was leaked while it was handed the lock has not entered.
+        if let Some(place) = by.iter().rposition(|(thread, _)| *thread == me) {
+            by.swap_remove(place);
+        }
     }
 
-    fn set(&self, by: Option<(NonZeroU64, &'static Location<'static>)>) {
-        *self.by.lock().unwrap_or_else(|e| e.into_inner()) = by;
-    }
-
-    fn get(&self) -> Option<(NonZeroU64, &'static Location<'static>)> {
-        *self.by.lock().unwrap_or_else(|e| e.into_inner())
-    }
-
-    /// The number of the thread that holds the lock.
+    /// The number of the thread that holds the lock, or of one of them.
     pub(super) fn thread(&self) -> Option<NonZeroU64> {
-        self.get().map(|(thread, _)| thread)
+        self.by().first().map(|(thread, _)| *thread)
     }
 
     /// Called by a thread that is about to wait for the lock.
     pub(super) fn refuse_recursion(&self, what: &str, site: &'static Location<'static>) {
-        if let Some((thread, since)) = self.get()
-            && thread == current::me().id
-        {
+        let me = current::me().id;
+        let since = self.by().iter().find(|(thread, _)| *thread == me).map(|(_, since)| *since);
+        if let Some(since) = since {
             panic!(
                 "a thread waits at {site} for a {what} that it holds itself, since {since}; it \
                  would wait for ever, as it does in a release build"
             );
         }
+    }
+
+    fn by(&self) -> MutexGuard<'_, Vec<(NonZeroU64, &'static Location<'static>)>> {
+        self.by.lock().unwrap_or_else(|e| e.into_inner())
     }
 }
 

@@ -1,12 +1,15 @@
 //! What threads say to each other: std's `sync`, for green threads and kernel threads alike.
 
 mod address;
+mod barging;
 mod condvar;
 mod holder;
 mod mutex;
 mod poison;
+mod rwlock;
 
 pub use std::sync::{Arc, LockResult, PoisonError, TryLockError, TryLockResult, Weak, atomic};
 
 pub use condvar::{Condvar, WaitTimeoutResult};
 pub use mutex::{Mutex, MutexGuard};
+pub use rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};

@@ -1,26 +1,11 @@
 //! The mutex without its data: four bytes of state, and a queue elsewhere when somebody waits.
 //!
-//! *Barging.* A mutex that is free goes to whoever asks first, also before those that were woken
-//! for it: a lock that is handed to a sleeper lies idle until that one runs, and the faster ones
-//! queue up behind it. So unlocking frees the word first and then wakes the first waiter, which has
-//! to try again. If it comes too late it goes back to the *front* of the queue.
-//!
-//! *The valve.* A waiter that has come too late [`LOSSES_MAX`] times asks for a hand-over: it sets
-//! `HANDOVER`, and the next unlock leaves the mutex locked and gives it to the first in the queue.
-//! Each waiter has a bounded number of others before it, each of these loses a bounded number of
-//! times, and each loss is a wake for it, so everybody gets the mutex after a bounded number of
-//! unlocks.
-//!
-//! *Spinning.* Who finds the mutex held by a thread on another kernel thread looks a few more
-//! times: a short section will end sooner than a wait would. If the holder belongs to the same
-//! kernel thread, it cannot go on before the waiter has left.
+//! How a free mutex finds its next holder is told in `barging`.
 //!
 //! # The protocol
 //!
 //! - *Locker*: sets `LOCKED` of a free word by compare-and-swap, whatever the other bits.
-//! - *Waiter*: sets `WAITERS` (and `HANDOVER`) while `LOCKED` is set; locks the bucket; looks
-//!   whether all of these bits are still set; enters. Whoever clears one of them does so under the
-//!   bucket's lock, so it either sees the waiter or is seen by this look.
+//! - *Waiter*: locks the bucket; sets `WAITERS` (and `HANDOVER`) while `LOCKED` is set; enters.
 //! - *Unlocker*: without `WAITERS` and `HANDOVER` clears the word by compare-and-swap; if a waiter
 //!   has set a bit meanwhile, that fails. Else it locks the bucket, clears all but `WAITERS`, and
 //!   that too if at most one waits, takes the first out and wakes it. With `HANDOVER` it leaves
@@ -35,16 +20,17 @@ use std::time::Instant;
 use crate::primitives::{AtomicU32, Ordering, const_fn};
 use crate::sched::door;
 use crate::sync::address::{self, Ended, Queue, Request};
+use crate::sync::barging::{self, HANDED_OVER, LOSSES_MAX, TRY_AGAIN};
 use crate::sync::holder::Holder;
-use crate::task::{Reason, WaitKind, current};
+use crate::task::{Reason, WaitKind};
 
 /// The mutex.
 ///
 /// | bits | name | meaning |
 /// |---|---|---|
 /// | 0 | `LOCKED` | somebody holds it, or is being handed it |
-/// | 1 | `WAITERS` | somebody waits, or is about to; changes to 0 under the bucket's lock only |
-/// | 2 | `HANDOVER` | the next unlock hands the mutex over; changes to 0 under that lock only |
+/// | 1 | `WAITERS` | somebody waits; changes under the bucket's lock only |
+/// | 2 | `HANDOVER` | the next unlock hands the mutex over; changes under that lock only |
 /// | 8..32 | holder | the token of the holder's kernel thread; 0 for a moment after a hand-over |
 #[repr(C)]
 pub(in crate::sync) struct RawMutex {
@@ -55,18 +41,6 @@ pub(in crate::sync) struct RawMutex {
 const LOCKED: u32 = 1;
 const WAITERS: u32 = 1 << 1;
 const HANDOVER: u32 = 1 << 2;
-const TOKEN_SHIFT: u32 = 32 - current::TOKEN_BITS;
-
-/// What a waiter is granted: to try again, or the mutex.
-const TRY_AGAIN: u32 = 0;
-const HANDED_OVER: u32 = 1;
-
-/// How often a waiter may come too late. A hand-over costs the others some turns of idle lock, so
-/// it is for those who have seen several.
-const LOSSES_MAX: u32 = if cfg!(loom) { 1 } else { 4 };
-/// How often a holder elsewhere is looked at before one waits: a microsecond or two, which is what
-/// a wait and a wake across workers take.
-const SPINS: u32 = if cfg!(loom) { 0 } else { 60 };
 
 impl RawMutex {
     const_fn! {
@@ -156,14 +130,16 @@ impl RawMutex {
     fn lock_contended(&self, site: &'static Location<'static>, deadline: Option<Instant>) -> bool {
         let mut losses = 0;
         loop {
-            if self.spin() && self.try_lock_barging() {
+            // Those who wait already have spun enough for everybody.
+            barging::spin(&self.state, |state| {
+                state & (LOCKED | WAITERS) == LOCKED && barging::is_elsewhere(state)
+            });
+            if self.try_lock_barging() {
                 return true;
             }
-            let wanted = if losses < LOSSES_MAX { WAITERS } else { WAITERS | HANDOVER };
-            if !self.announce(wanted) {
-                continue;
+            if deadline.is_none() {
+                self.holder.refuse_recursion("mutex", site);
             }
-            self.holder.refuse_recursion("mutex", site);
             let mut reason = Reason::new(WaitKind::Mutex, site);
             reason.owner = self.holder.thread();
             let request = Request {
@@ -174,11 +150,9 @@ impl RawMutex {
                 deadline,
                 leave: leave_queue,
             };
-            // ORDERING: Relaxed; under the bucket's lock, as are the changes that matter.
-            let must_wait = |_: &mut Queue| {
-                let state = self.state.load(Ordering::Relaxed);
-                state & (LOCKED | wanted) == LOCKED | wanted
-            };
+            let wanted = if losses < LOSSES_MAX { WAITERS } else { WAITERS | HANDOVER };
+            let must_wait =
+                |_: &mut Queue| barging::announce(&self.state, wanted, |state| state & LOCKED != 0);
             match address::wait_in_queue(&request, must_wait, || ()) {
                 Ended::Granted(HANDED_OVER) => {
                     // ORDERING: Relaxed; the wake has published the section before.
@@ -190,45 +164,6 @@ impl RawMutex {
                 Ended::TimedOut => return false,
             }
         }
-    }
-
-    /// Looks at a mutex until it is free, for as long as that may pay. True: it is free.
-    fn spin(&self) -> bool {
-        for spins in 0.. {
-            // ORDERING: Relaxed; a look.
-            let state = self.state.load(Ordering::Relaxed);
-            if state & LOCKED == 0 {
-                return true;
-            }
-            let elsewhere = state >> TOKEN_SHIFT != current::token();
-            if spins == SPINS || !elsewhere || state & WAITERS != 0 {
-                return false;
-            }
-            std::hint::spin_loop();
-        }
-        false
-    }
-
-    /// Sets the bits `wanted` of a mutex that is locked. False: it is free.
-    fn announce(&self, wanted: u32) -> bool {
-        // ORDERING: Relaxed; the compare-and-swap decides.
-        let mut state = self.state.load(Ordering::Relaxed);
-        while state & LOCKED != 0 {
-            if state & wanted == wanted {
-                return true;
-            }
-            // ORDERING: Relaxed; who enters looks again under the bucket's lock.
-            match self.state.compare_exchange_weak(
-                state,
-                state | wanted,
-                Ordering::Relaxed,
-                Ordering::Relaxed,
-            ) {
-                Ok(_) => return true,
-                Err(now) => state = now,
-            }
-        }
-        false
     }
 
     /// Releases a mutex for which somebody waits.
@@ -258,7 +193,7 @@ impl RawMutex {
 /// The bits of a mutex that the current thread holds.
 #[inline]
 fn held() -> u32 {
-    LOCKED | current::token() << TOKEN_SHIFT
+    LOCKED | barging::token()
 }
 
 /// [`address::Leave`] of a mutex. Who goes without a grant owes nothing: if it had asked for a

@@ -1,0 +1,44 @@
+//! The drop-in tests with sylvan's names, on every shape of runtime and on a kernel thread of none.
+#![forbid(unsafe_code)]
+#![allow(clippy::duplicate_mod, reason = "once with std's names, once with sylvan's")]
+
+use std::time::Instant;
+
+use sylvan::{sync, testing, thread, time};
+use sylvan_workspace::until;
+
+#[path = "drop_in/condvar.rs"]
+mod condvar;
+#[path = "drop_in/condvar_time.rs"]
+mod condvar_time;
+#[path = "drop_in/mutex.rs"]
+mod mutex;
+#[path = "drop_in/mutex_poison.rs"]
+mod mutex_poison;
+#[path = "drop_in/panics.rs"]
+mod panics;
+#[path = "drop_in/rwlock.rs"]
+mod rwlock;
+#[path = "drop_in/rwlock_poison.rs"]
+mod rwlock_poison;
+
+/// Runs `body` on every shape.
+fn everywhere(body: impl Fn() + Sync) {
+    sylvan_workspace::everywhere(|_| body());
+}
+
+/// Lets the other threads get to where they wait: for sure under seeds, and with one worker.
+pub(crate) fn settle() {
+    if testing::seed().is_some() {
+        testing::wait_until_all_parked();
+    } else {
+        for _ in 0..50 {
+            thread::yield_now();
+        }
+    }
+}
+
+/// The present of the clock by which timeouts are kept.
+fn now() -> Instant {
+    time::now()
+}
