@@ -70,6 +70,8 @@
 //! # Features
 //!
 //! `macros`, on by default: [`main`](macro@main), [`test`](macro@test), [`go!`], [`join!`].
+//!
+//! `lock_api`: the raw locks under the traits of the crate of that name; see `sync::lock_api`.
 
 mod clock;
 mod embed;

@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 mod beyond;
+mod lock_api;
 mod mutex;
 mod on_std;
 mod on_sylvan;

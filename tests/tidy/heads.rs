@@ -62,6 +62,7 @@ const UNSAFE_FILES: &[&str] = &[
     "runtime/src/sync/address.rs",
     "runtime/src/sync/address/queue.rs",
     "runtime/src/sync/condvar.rs",
+    "runtime/src/sync/lock_api.rs",
     "runtime/src/sync/mutex.rs",
     "runtime/src/sync/mutex/raw.rs",
     "runtime/src/sync/rwlock.rs",

@@ -4,6 +4,8 @@ mod address;
 mod barging;
 mod condvar;
 mod holder;
+#[cfg(feature = "lock_api")]
+pub mod lock_api;
 mod mutex;
 mod poison;
 mod rwlock;

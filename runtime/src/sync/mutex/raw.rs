@@ -111,6 +111,13 @@ impl RawMutex {
         }
     }
 
+    /// Whether somebody holds the mutex.
+    #[cfg(feature = "lock_api")]
+    pub(in crate::sync) fn is_locked(&self) -> bool {
+        // ORDERING: Relaxed; a look.
+        self.state.load(Ordering::Relaxed) & LOCKED != 0
+    }
+
     /// Takes a mutex for which nobody waits.
     #[inline]
     fn try_lock_free(&self) -> bool {

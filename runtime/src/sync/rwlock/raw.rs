@@ -199,6 +199,20 @@ impl RawRwLock {
         }
     }
 
+    /// Whether somebody holds the lock.
+    #[cfg(feature = "lock_api")]
+    pub(in crate::sync) fn is_locked(&self) -> bool {
+        // ORDERING: Relaxed; a look.
+        !is_free(self.state.load(Ordering::Relaxed))
+    }
+
+    /// Whether a writer holds the lock.
+    #[cfg(feature = "lock_api")]
+    pub(in crate::sync) fn is_locked_by_writer(&self) -> bool {
+        // ORDERING: Relaxed; a look.
+        self.state.load(Ordering::Relaxed) & WRITER != 0
+    }
+
     fn object(&self) -> *const () {
         ptr::from_ref(self).cast()
     }
