@@ -12,8 +12,6 @@ pub(crate) use loom::cell::Cell;
 pub(crate) use loom::sync::atomic::{
     AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, fence,
 };
-#[cfg(loom)]
-pub(crate) use loom::sync::{Mutex, MutexGuard};
 #[cfg(not(loom))]
 pub(crate) use std::cell::Cell;
 #[cfg(not(loom))]
@@ -98,4 +96,72 @@ impl Bell {
         // ORDERING: Relaxed; only the waiting side takes rings away.
         self.rings.fetch_sub(1, Ordering::Relaxed);
     }
+}
+
+/// std's lock, for models in which a thread unwinds. Loom's own takes that for a panic of whoever
+/// has the lock meanwhile, for all of a model's threads share one kernel thread.
+#[cfg(loom)]
+pub(crate) struct Mutex<T> {
+    locked: AtomicBool,
+    value: std::sync::Mutex<T>,
+    parked: std::sync::Mutex<Vec<loom::thread::Thread>>,
+}
+
+#[cfg(loom)]
+impl<T> Mutex<T> {
+    pub(crate) fn new(value: T) -> Mutex<T> {
+        let value = std::sync::Mutex::new(value);
+        Mutex { locked: AtomicBool::new(false), value, parked: Default::default() }
+    }
+
+    pub(crate) fn lock(&self) -> std::sync::LockResult<MutexGuard<'_, T>> {
+        // ORDERING: Acquire; pairs with the Release of the last guard.
+        while self.locked.swap(true, Ordering::Acquire) {
+            // Loom switches to other threads at its own calls only: whoever unlocks finds it.
+            ignore_poison(self.parked.lock()).push(loom::thread::current());
+            loom::thread::park();
+        }
+        let value = ignore_poison(self.value.lock());
+        Ok(MutexGuard { value: Some(value), mutex: self })
+    }
+}
+
+#[cfg(loom)]
+pub(crate) struct MutexGuard<'a, T> {
+    value: Option<std::sync::MutexGuard<'a, T>>,
+    mutex: &'a Mutex<T>,
+}
+
+#[cfg(loom)]
+impl<T> std::ops::Deref for MutexGuard<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        self.value.as_ref().expect("it is there until the drop")
+    }
+}
+
+#[cfg(loom)]
+impl<T> std::ops::DerefMut for MutexGuard<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        self.value.as_mut().expect("it is there until the drop")
+    }
+}
+
+#[cfg(loom)]
+impl<T> Drop for MutexGuard<'_, T> {
+    fn drop(&mut self) {
+        self.value = None;
+        // ORDERING: Release; pairs with the Acquire of the next one. No store, for loom lets a swap
+        // miss one.
+        self.mutex.locked.swap(false, Ordering::Release);
+        for thread in ignore_poison(self.mutex.parked.lock()).drain(..) {
+            thread.unpark();
+        }
+    }
+}
+
+#[cfg(loom)]
+fn ignore_poison<G>(locked: std::sync::LockResult<G>) -> G {
+    locked.unwrap_or_else(std::sync::PoisonError::into_inner)
 }

@@ -7,6 +7,9 @@
 //! A notification is given to a waiter or to nobody. One that is then cancelled before it has the
 //! mutex again passes the notification on.
 
+#[cfg(all(loom, test))]
+mod models;
+
 use std::fmt;
 use std::panic::Location;
 use std::ptr;

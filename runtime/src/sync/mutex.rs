@@ -2,6 +2,8 @@
 //!
 //! How it waits is in `raw`; here is the data, and the poisoning.
 
+#[cfg(all(loom, test))]
+mod models;
 pub(super) mod raw;
 
 use std::cell::UnsafeCell;

@@ -213,6 +213,12 @@ impl RawRwLock {
         self.state.load(Ordering::Relaxed) & WRITER != 0
     }
 
+    /// Whether nobody holds it or waits for it.
+    #[cfg(all(loom, test))]
+    pub(in crate::sync) fn is_untouched(&self) -> bool {
+        self.state.load(Ordering::Relaxed) == 0
+    }
+
     fn object(&self) -> *const () {
         ptr::from_ref(self).cast()
     }
