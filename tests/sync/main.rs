@@ -11,7 +11,9 @@
 #![forbid(unsafe_code)]
 
 mod beyond;
+mod fairness;
 mod lock_api;
 mod mutex;
+mod neighbours;
 mod on_std;
 mod on_sylvan;
