@@ -7,6 +7,7 @@
 
 mod ends;
 mod locks;
+mod sync;
 mod wakes;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
