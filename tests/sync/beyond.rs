@@ -1,8 +1,12 @@
 //! What `sylvan::sync` has beyond std: locks with a deadline, `Semaphore`, `WaitGroup`, `Event`.
 #![forbid(unsafe_code)]
 
+mod event;
+mod permits;
+mod semaphore;
 mod timed_mutex;
 mod timed_rwlock;
+mod wait_group;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;

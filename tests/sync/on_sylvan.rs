@@ -7,6 +7,8 @@ use std::time::Instant;
 use sylvan::{sync, testing, thread, time};
 use sylvan_workspace::until;
 
+#[path = "drop_in/barrier.rs"]
+mod barrier;
 #[path = "drop_in/condvar.rs"]
 mod condvar;
 #[path = "drop_in/condvar_time.rs"]

@@ -141,6 +141,64 @@ fn downgraded_writer_lets_readers_in_and_no_writer() {
 }
 
 #[test]
+fn reader_that_waits_comes_in_while_the_downgraded_writer_stays() {
+    check_within(2, || {
+        let world = World::new();
+        assert!(world.lock.write_until(None));
+        world.change();
+        let reader = {
+            let world = world.clone();
+            thread::spawn(move || world.read())
+        };
+        // SAFETY: S1: locked above.
+        unsafe { world.lock.downgrade() };
+        assert_eq!(reader.join().unwrap(), 1);
+        // SAFETY: S1: made a reader above.
+        unsafe { world.lock.unlock_read() };
+        assert!(world.is_left_free());
+    });
+}
+
+#[test]
+fn writer_that_is_handed_the_lock_sees_what_all_readers_did() {
+    check_within(2, || {
+        let world = World::new();
+        assert!(world.lock.write_until(None));
+        let writer = {
+            let world = world.clone();
+            thread::spawn(move || world.write())
+        };
+        // Until it waits. It is woken then, and loses against the two holds of a reader.
+        thread::yield_now();
+        // SAFETY: S1: locked above.
+        unsafe { world.lock.unlock_write() };
+        assert!(world.lock.read_until(None));
+        if !world.lock.try_read() {
+            // It waits for its hand-over already, or is inside.
+            // SAFETY: S1: locked above.
+            unsafe { world.lock.unlock_read() };
+            return writer.join().unwrap();
+        }
+        let reader = {
+            let world = world.clone();
+            thread::spawn(move || {
+                world.look();
+                // SAFETY: S1: the second hold above.
+                unsafe { world.lock.unlock_read() };
+            })
+        };
+        thread::yield_now();
+        world.look();
+        // SAFETY: S1: the first hold above.
+        unsafe { world.lock.unlock_read() };
+        writer.join().unwrap();
+        reader.join().unwrap();
+        assert_eq!(world.look(), 1);
+        assert!(world.is_left_free());
+    });
+}
+
+#[test]
 fn writer_whose_time_is_over_lets_readers_in() {
     fn write_in_time(world: &World) {
         if world.lock.write_until(some_time()) {

@@ -1,0 +1,216 @@
+//! The semaphore without its permits: one word, and a queue elsewhere.
+//!
+//! Unlike the locks it is first come, first served, also for those who are running: one that wants
+//! many permits would never find them together else. So nobody takes permits from the word while
+//! somebody waits; they are granted to the front of the queue, as soon as there are enough for it.
+//!
+//! # The protocol
+//!
+//! - *Taker*: if `WAITERS` is not set and there are enough takes them by compare-and-swap. Else it
+//!   locks the bucket, looks again, sets `WAITERS` and enters.
+//! - *Giver*: if `WAITERS` is not set adds by compare-and-swap. Else it locks the bucket, adds, and
+//!   serves: while there are enough for the first in the queue it takes them from the word for it,
+//!   and grants. If that one's wait has ended otherwise they go back into the word.
+//! - *Whoever leaves the queue* without a grant serves too, for it may have stood in the way of one
+//!   who wants less; one that is leaked with a grant gives back.
+//!
+//! `WAITERS` changes under the bucket's lock only. If there is a queue it is set; if it is set
+//! without a queue somebody is about to serve.
+
+use std::panic::Location;
+use std::ptr;
+use std::time::Instant;
+
+use crate::primitives::{AtomicUsize, Ordering, const_fn};
+use crate::sched::door;
+use crate::sched::woken::Woken;
+use crate::sync::address::{self, Ended, Queue, Request};
+use crate::task::{Reason, WaitKind};
+
+/// The permits that are there, above [`WAITERS`].
+#[repr(C)]
+pub(super) struct RawSemaphore {
+    state: AtomicUsize,
+}
+
+const WAITERS: usize = 1;
+const ONE_PERMIT: usize = 2;
+
+/// Leaves room for some overflow above, so that an addition can be looked at afterwards.
+pub(super) const PERMITS_MAX: usize = usize::MAX >> 3;
+
+/// How many permits are there.
+fn permits(state: usize) -> usize {
+    state / ONE_PERMIT
+}
+
+/// What is left of `state` when `count` permits are taken. `None`: they cannot be.
+#[inline]
+fn without(state: usize, count: usize) -> Option<usize> {
+    let may = state & WAITERS == 0 && permits(state) >= count;
+    may.then(|| state - count * ONE_PERMIT)
+}
+
+impl RawSemaphore {
+    const_fn! {
+        /// `count` is at most [`PERMITS_MAX`].
+        pub(super) const fn new(count: usize) -> RawSemaphore {
+            RawSemaphore { state: AtomicUsize::new(count * ONE_PERMIT) }
+        }
+    }
+
+    pub(super) fn permits(&self) -> usize {
+        // ORDERING: Relaxed; a look.
+        permits(self.state.load(Ordering::Relaxed))
+    }
+
+    /// Takes `count` permits if they are there and nobody waits.
+    #[inline]
+    pub(super) fn try_take(&self, count: usize) -> bool {
+        // ORDERING: Acquire; pairs with the Release of those who gave them. Relaxed; a failure
+        // changes nothing.
+        self.state
+            .fetch_update(Ordering::Acquire, Ordering::Relaxed, |state| without(state, count))
+            .is_ok()
+    }
+
+    /// Takes `count` permits, unless it takes longer than until `deadline`; `None`: there is none.
+    // SUSPENDS
+    #[inline]
+    pub(super) fn take_until(
+        &self,
+        count: usize,
+        deadline: Option<Instant>,
+        site: &'static Location<'static>,
+    ) -> bool {
+        door::switch_point();
+        self.try_take(count) || self.take_in_turn(count, deadline, site)
+    }
+
+    /// Gives `count` permits, to those who wait first.
+    #[inline]
+    pub(super) fn give(&self, count: usize) {
+        let added = |state: usize| (state & WAITERS == 0).then(|| state + count * ONE_PERMIT);
+        // ORDERING: Release; pairs with the Acquire of those who take them. Relaxed; a failure
+        // changes nothing.
+        if self.state.fetch_update(Ordering::Release, Ordering::Relaxed, added).is_err() {
+            self.serve(count);
+        }
+    }
+
+    /// The same, unless there are more than [`PERMITS_MAX`] then. `Err`: how many there are.
+    pub(super) fn give_new(&self, count: usize) -> Result<(), usize> {
+        // Another thread may give at the same time, hence the room above.
+        let there = self.permits();
+        if there.checked_add(count).is_none_or(|sum| sum > PERMITS_MAX) {
+            return Err(there);
+        }
+        self.give(count);
+        Ok(())
+    }
+
+    /// Takes up to `count` of the permits that are there, whoever waits for more. Returns how many.
+    pub(super) fn take_away(&self, count: usize) -> usize {
+        let mut taken = 0;
+        // ORDERING: Relaxed; nobody gets them.
+        let _ = self.state.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |state| {
+            taken = permits(state).min(count);
+            Some(state - taken * ONE_PERMIT)
+        });
+        taken
+    }
+
+    // SUSPENDS
+    #[cold]
+    fn take_in_turn(
+        &self,
+        count: usize,
+        deadline: Option<Instant>,
+        site: &'static Location<'static>,
+    ) -> bool {
+        loop {
+            let request = Request {
+                object: self.object(),
+                want: count,
+                in_front: false,
+                reason: Reason::new(WaitKind::Semaphore, site),
+                deadline,
+                leave: leave_queue,
+            };
+            let must_wait = |_: &mut Queue| {
+                // ORDERING: Acquire; as in `try_take`, if they are there. Relaxed; a look.
+                let before =
+                    self.state.fetch_update(Ordering::Acquire, Ordering::Relaxed, |state| {
+                        Some(without(state, count).unwrap_or(state | WAITERS))
+                    });
+                before.is_ok_and(|state| without(state, count).is_none())
+            };
+            match address::wait_in_queue(&request, must_wait, || ()) {
+                Ended::NotQueued | Ended::Granted(_) => return true,
+                Ended::TimedOut => return false,
+                Ended::ForNothing => (),
+            }
+        }
+    }
+
+    /// Adds `count` permits, and grants what is there to those who wait, in their order.
+    #[cold]
+    fn serve(&self, count: usize) {
+        let mut queue = Queue::at(self.object());
+        // ORDERING: Release; as in `give`.
+        self.state.fetch_add(count * ONE_PERMIT, Ordering::Release);
+        let mut is_done = false;
+        while !is_done {
+            let mut woken = [const { None::<Woken> }; address::BATCH];
+            for place in &mut woken {
+                *place = self.serve_first(&mut queue);
+                is_done = place.is_none();
+                if is_done {
+                    break;
+                }
+            }
+            if queue.is_empty() {
+                // ORDERING: Relaxed; under the bucket's lock.
+                self.state.fetch_and(!WAITERS, Ordering::Relaxed);
+            }
+            drop(queue);
+            woken.into_iter().flatten().for_each(Woken::schedule);
+            if is_done {
+                return;
+            }
+            queue = Queue::at(self.object());
+        }
+    }
+
+    /// Grants the first in the queue what it wants, if that is there.
+    fn serve_first(&self, queue: &mut Queue) -> Option<Woken> {
+        loop {
+            let want = queue.front_want()?;
+            let rest = |state| (permits(state) >= want).then(|| state - want * ONE_PERMIT);
+            // ORDERING: Acquire; pairs with the Release of those who gave them, and the wake hands
+            // that on. Relaxed; a failure changes nothing.
+            self.state.fetch_update(Ordering::Acquire, Ordering::Relaxed, rest).ok()?;
+            let woken = queue.grant_first(0, |other| other == want);
+            if woken.is_some() {
+                return woken;
+            }
+            // ORDERING: Release; as in `give`.
+            self.state.fetch_add(want * ONE_PERMIT, Ordering::Release);
+        }
+    }
+
+    fn object(&self) -> *const () {
+        ptr::from_ref(self).cast()
+    }
+}
+
+/// [`address::Leave`] of a semaphore.
+///
+/// # Safety
+/// S1: `object` is a [`RawSemaphore`].
+unsafe fn leave_queue(object: *const (), want: usize, granted: Option<u32>) {
+    // SAFETY: S1; the thread that waits for it borrows it.
+    let semaphore = unsafe { &*object.cast::<RawSemaphore>() };
+    // Without a grant it gives nothing, but has stood in the way.
+    semaphore.serve(if granted.is_some() { want } else { 0 });
+}
