@@ -10,6 +10,7 @@ use loom::sync::atomic::AtomicUsize;
 use loom::thread;
 
 use super::{Ended, Leave, Queue, Request, wait, wait_in_queue, wake};
+use crate::clock;
 use crate::primitives::{AtomicU32, Ordering, check, check_within};
 use crate::sched::door;
 use crate::task::{HeaderRef, Reason, WaitKind, current};
@@ -24,7 +25,7 @@ pub(in crate::sync) const SOME_TIME: Duration = Duration::from_secs(3600);
 
 /// A deadline of that kind.
 pub(in crate::sync) fn some_time() -> Option<Instant> {
-    Some(Instant::now() + SOME_TIME)
+    clock::deadline_in(SOME_TIME)
 }
 
 /// The current thread, for somebody who cancels it.

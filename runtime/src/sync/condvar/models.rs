@@ -1,5 +1,6 @@
 //! Loom models of the condition variable: no notification is lost, and one of a cancelled waiter
 //! goes on.
+#![forbid(unsafe_code)]
 
 use loom::sync::Arc;
 use loom::thread;
