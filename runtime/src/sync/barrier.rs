@@ -5,6 +5,9 @@
 //! own. The last one to arrive begins the next generation and wakes those of the last, who stand in
 //! front of all that arrive meanwhile.
 
+#[cfg(all(loom, test))]
+mod models;
+
 use std::fmt;
 use std::panic::Location;
 use std::ptr;

@@ -2,6 +2,8 @@
 //!
 //! How it waits is in `raw`; here are the permits.
 
+#[cfg(all(loom, test))]
+mod models;
 mod raw;
 
 use std::fmt;

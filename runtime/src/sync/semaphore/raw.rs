@@ -199,6 +199,12 @@ impl RawSemaphore {
         }
     }
 
+    /// Whether it has `count` permits and nobody waits.
+    #[cfg(all(loom, test))]
+    pub(super) fn is_untouched(&self, count: usize) -> bool {
+        self.state.load(Ordering::Relaxed) == count * ONE_PERMIT
+    }
+
     fn object(&self) -> *const () {
         ptr::from_ref(self).cast()
     }

@@ -1,0 +1,61 @@
+//! Loom models of the barrier: all go, one leads, and a cancelled one has not come.
+#![forbid(unsafe_code)]
+
+use loom::sync::Arc;
+use loom::thread;
+
+use super::Barrier;
+use crate::primitives::{Ordering, check_within};
+use crate::sched::door;
+use crate::sync::address::models::{ends_cancelled, myself};
+
+#[test]
+fn all_go_and_one_leads_again_and_again() {
+    check_within(2, || {
+        let barrier = Arc::new(Barrier::new(2));
+        let other = {
+            let barrier = barrier.clone();
+            thread::spawn(move || [(); 2].map(|()| u32::from(barrier.wait().is_leader())))
+        };
+        let own = [(); 2].map(|()| u32::from(barrier.wait().is_leader()));
+        let other = other.join().unwrap();
+        assert_eq!([own[0] + other[0], own[1] + other[1]], [1, 1]);
+    });
+    check_within(2, || {
+        let barrier = Arc::new(Barrier::new(3));
+        let others = [(); 2].map(|()| {
+            let barrier = barrier.clone();
+            thread::spawn(move || u32::from(barrier.wait().is_leader()))
+        });
+        let own = u32::from(barrier.wait().is_leader());
+        assert_eq!(own + others.map(|other| other.join().unwrap()).iter().sum::<u32>(), 1);
+    });
+}
+
+#[test]
+fn cancelled_one_has_not_come_or_all_have() {
+    check_within(2, || {
+        let barrier = Arc::new(Barrier::new(2));
+        let me = myself();
+        let canceller = thread::spawn(move || door::cancel(&me));
+        let other = {
+            let barrier = barrier.clone();
+            thread::spawn(move || drop(barrier.wait()))
+        };
+        let mut passed = false;
+        ends_cancelled(|| {
+            barrier.wait();
+            passed = true;
+        });
+        canceller.join().unwrap();
+        if barrier.raw.generation.load(Ordering::Relaxed) == 0 {
+            // It has not come.
+            assert!(!passed);
+            let _shield = door::Shield::raise();
+            barrier.wait();
+        }
+        other.join().unwrap();
+        assert_eq!(barrier.raw.generation.load(Ordering::Relaxed), 1);
+        assert_eq!(barrier.raw.arrived.load(Ordering::Relaxed), 0);
+    });
+}
