@@ -5,6 +5,7 @@ use std::panic::catch_unwind;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use sylvan::sync::{Mutex, RwLock, Semaphore};
 use sylvan::{Mapping, thread};
 
 use crate::support::{self, child, shape, until, wait_for};
@@ -184,4 +185,54 @@ fn a_worker_stuck_in_user_code_is_reported_and_the_drop_returns() {
     }
     let ended = child(NAME, "m:n").run().passed();
     ended.says(&["runtime 'crew'", "worker crew-", "does not answer"]);
+}
+
+#[test]
+fn a_thread_left_behind_while_it_waits_for_a_lock_stands_in_nobodys_way() {
+    const NAME: &str =
+        "left_behind::a_thread_left_behind_while_it_waits_for_a_lock_stands_in_nobodys_way";
+    static LOCK: Mutex<u32> = Mutex::new(0);
+    static TABLE: RwLock<u32> = RwLock::new(0);
+    static PERMITS: Semaphore = Semaphore::new(1);
+    /// Cannot be unwound while it waits.
+    struct Waits(fn());
+    impl Drop for Waits {
+        fn drop(&mut self) {
+            (self.0)();
+        }
+    }
+    if support::case().is_none() {
+        child(NAME, "m:n").run().passed().prints(&["went on"]);
+        return;
+    }
+    let builder = shape(Mapping::ManyToMany).workers(2);
+    let runtime = builder.shutdown_timeout(Duration::from_millis(100)).build().unwrap();
+    let (guard, reader, permit) = (LOCK.lock().unwrap(), TABLE.read().unwrap(), PERMITS.acquire());
+    let left = [
+        || drop(LOCK.lock().unwrap()),
+        || drop(TABLE.write().unwrap()),
+        || drop(PERMITS.acquire()),
+    ]
+    .map(|wait: fn()| {
+        named(&runtime.handle(), "waiting", move || {
+            let _waits = Waits(wait);
+            park();
+        })
+    });
+    runtime.run(|| until_started(3));
+    drop(runtime);
+    assert!(left.into_iter().all(is_leaked));
+    // Behind those who will never come for it.
+    let behind = [
+        || drop(LOCK.lock().unwrap()),
+        || drop(TABLE.read().unwrap()),
+        || drop(TABLE.write().unwrap()),
+        || drop(PERMITS.acquire()),
+    ]
+    .map(|wait: fn()| std::thread::spawn(wait));
+    drop((guard, reader, permit));
+    for thread in behind {
+        thread.join().unwrap();
+    }
+    println!("went on");
 }
