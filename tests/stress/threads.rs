@@ -1,22 +1,19 @@
-//! Everything at random, at once: spawn, park, unpark, sleep, scope, join, panic, cancel, shutdown.
+//! Threads: spawn, park, unpark, sleep, scope, join, panic, cancel, shutdown.
 //!
-//! The tests of single subjects know what they look for; this one looks for what nobody thought
-//! of. Threads make random choices out of a seed, on every shape of runtime, until time is over;
-//! then the runtime ends with whatever is going on. It checks conservation: each thread that was
-//! spawned has run to an end or was dropped unstarted, each handle gave exactly the result that
-//! its thread has left, each value that was made was dropped, and no stack or thread is left.
-//!
-//! `SYLVAN_STRESS_SEED` brings a run's choices back (not its interleaving), `SYLVAN_STRESS_SECONDS`
-//! says how long all shapes together take; the default is 3.
+//! Conserved is this: each thread that was spawned has run to an end or was dropped unstarted, each
+//! handle gave exactly the result that its thread has left, each value that was made was dropped,
+//! and no stack or thread is left.
 #![forbid(unsafe_code)]
 
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use sylvan::thread::{self, Cancelled, JoinHandle, Thread};
-use sylvan_workspace::{Random, Shape, Watchdog, text_of, with_every_runtime};
+use sylvan_workspace::{Random, Shape, text_of};
+
+use crate::storms;
 
 /// What a thread leaves that panics on purpose.
 struct Expected;
@@ -372,28 +369,7 @@ fn check_conservation(world: &Arc<World>) {
     assert_eq!(Arc::strong_count(world), 1, "something still holds the world");
 }
 
-fn variable(name: &str) -> Option<u64> {
-    let text = std::env::var(name).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{name}={text:?} is no whole number")))
-}
-
 #[test]
 fn storm_of_everything_conserves_threads_and_values() {
-    let clock = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
-    let seed = variable("SYLVAN_STRESS_SEED").unwrap_or(clock.as_nanos() as u64);
-    let seconds = variable("SYLVAN_STRESS_SECONDS").unwrap_or(3);
-    let limit = Duration::from_secs(seconds + 60);
-    let _watchdog = Watchdog::with_limit(format!("SYLVAN_STRESS_SEED={seed}"), limit);
-    eprintln!("SYLVAN_STRESS_SEED={seed}");
-    let mut random = Random::new(seed);
-    let end = Instant::now() + Duration::from_secs(seconds);
-    let slice = Duration::from_millis(200).min(Duration::from_secs(seconds) / 5);
-    let random = std::cell::RefCell::new(&mut random);
-    while Instant::now() < end {
-        with_every_runtime(|shape, runtime| {
-            let own = random.borrow_mut().split();
-            eprintln!("{shape}");
-            storm(shape, runtime, own, Instant::now() + slice);
-        });
-    }
+    storms(storm);
 }
