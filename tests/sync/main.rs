@@ -15,3 +15,4 @@ mod lock_api;
 mod mutex;
 mod on_std;
 mod on_sylvan;
+mod once;
