@@ -57,6 +57,7 @@ impl Once {
         /// Returns one that is still to be done.
         #[must_use]
         #[inline]
+        #[allow(clippy::new_without_default, reason = "std's has no default either")]
         pub const fn new() -> Once {
             Once { raw: RawOnce::new() }
         }

@@ -16,8 +16,8 @@ use crate::task::packet::Cancelled;
 
 struct World {
     once: RawOnce,
-    /// How many closures have run. Written by a load and a store, and looked at, without an order of
-    /// its own: what does not come after by `once` may see what was there before.
+    /// How many closures have run. It is loaded and stored without an order of its own, so whoever
+    /// does not come after by `once` may see what was there before.
     effect: AtomicUsize,
 }
 
