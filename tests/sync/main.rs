@@ -13,7 +13,10 @@
 mod beyond;
 mod fairness;
 mod lock_api;
+mod mixed;
 mod mutex;
 mod neighbours;
 mod on_std;
 mod on_sylvan;
+mod once;
+mod traits;

@@ -13,16 +13,24 @@ mod barrier;
 mod condvar;
 #[path = "drop_in/condvar_time.rs"]
 mod condvar_time;
+#[path = "drop_in/lazy_lock.rs"]
+mod lazy_lock;
 #[path = "drop_in/mutex.rs"]
 mod mutex;
 #[path = "drop_in/mutex_poison.rs"]
 mod mutex_poison;
+#[path = "drop_in/once.rs"]
+mod once;
+#[path = "drop_in/once_lock.rs"]
+mod once_lock;
 #[path = "drop_in/panics.rs"]
 mod panics;
 #[path = "drop_in/rwlock.rs"]
 mod rwlock;
 #[path = "drop_in/rwlock_poison.rs"]
 mod rwlock_poison;
+#[path = "drop_in/signatures.rs"]
+mod signatures;
 
 /// Runs `body` on every shape.
 fn everywhere(body: impl Fn() + Sync) {

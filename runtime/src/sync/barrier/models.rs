@@ -5,7 +5,7 @@ use loom::sync::Arc;
 use loom::thread;
 
 use super::Barrier;
-use crate::primitives::{Ordering, check_within};
+use crate::primitives::{AtomicUsize, Ordering, check_within};
 use crate::sched::door;
 use crate::sync::address::models::{ends_cancelled, myself};
 
@@ -29,6 +29,26 @@ fn all_go_and_one_leads_again_and_again() {
         });
         let own = u32::from(barrier.wait().is_leader());
         assert_eq!(own + others.map(|other| other.join().unwrap()).iter().sum::<u32>(), 1);
+    });
+}
+
+#[test]
+fn next_generation_waits_for_its_own() {
+    check_within(1, || {
+        let world = Arc::new((Barrier::new(2), AtomicUsize::new(0)));
+        let pass = |(barrier, passed): &(Barrier, AtomicUsize)| {
+            barrier.wait();
+            let passed = passed.fetch_add(1, Ordering::Relaxed) + 1;
+            assert!(passed <= 2 * barrier.raw.generation.load(Ordering::Relaxed));
+        };
+        let others = [(); 3].map(|()| {
+            let world = world.clone();
+            thread::spawn(move || pass(&world))
+        });
+        pass(&world);
+        for other in others {
+            other.join().unwrap();
+        }
     });
 }
 
