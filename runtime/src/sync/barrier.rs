@@ -140,8 +140,10 @@ impl RawBarrier {
             match address::wait_in_queue(&request, must_wait, || ()) {
                 Ended::Granted(_) => return false,
                 Ended::NotQueued if is_last => {
-                    // Those who are woken may let the barrier go; only its address is used.
-                    Queue::at(self.object()).wake(usize::MAX, 0, |other| other == generation);
+                    // Also those of earlier ones, whose leader has not come that far: they stand in
+                    // front. Those who are woken may let the barrier go; only its address is used.
+                    let is_over = |other: usize| generation.wrapping_sub(other) <= usize::MAX / 2;
+                    Queue::at(self.object()).wake(usize::MAX, 0, is_over);
                     return true;
                 }
                 Ended::NotQueued | Ended::ForNothing | Ended::TimedOut => (),

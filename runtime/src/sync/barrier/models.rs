@@ -38,7 +38,7 @@ fn next_generation_waits_for_its_own() {
         let world = Arc::new((Barrier::new(2), AtomicUsize::new(0)));
         let pass = |(barrier, passed): &(Barrier, AtomicUsize)| {
             barrier.wait();
-            let passed = passed.fetch_add(1, Ordering::Relaxed) + 1;
+            let passed = passed.fetch_add(1, Ordering::AcqRel) + 1;
             assert!(passed <= 2 * barrier.raw.generation.load(Ordering::Relaxed));
         };
         let others = [(); 3].map(|()| {
