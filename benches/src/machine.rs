@@ -14,11 +14,13 @@ use crate::load;
 /// Of the workspace, and of the program that has open-coroutine.
 const LOCKS: [&str; 2] =
     [include_str!("../../Cargo.lock"), include_str!("../open-coroutine/Cargo.lock")];
-const PEERS: [&str; 9] = [
+const PEERS: [&str; 11] = [
     "async-executor",
+    "async-lock",
     "corosensei",
     "may",
     "open-coroutine",
+    "parking_lot",
     "rayon",
     "rayon-core",
     "smol",
@@ -94,7 +96,7 @@ mod tests {
     #[test]
     fn versions_name_every_peer_that_is_always_built() {
         let versions = versions();
-        for peer in ["corosensei", "may", "rayon", "smol", "sylvan", "tokio"] {
+        for peer in ["corosensei", "may", "parking_lot", "rayon", "smol", "sylvan", "tokio"] {
             assert!(versions.contains_key(peer), "{peer}");
         }
     }

@@ -178,6 +178,14 @@ impl Row {
         self.cell(OPEN_COROUTINE, Does::Elsewhere)
     }
 
+    /// Adds tokio on the kernel thread of its caller, if the row has one worker. Follows `workers`.
+    pub(crate) fn tokio_current(self, measure: impl Fn() -> Outcome + 'static) -> Row {
+        match self.workers {
+            Some(1) => self.peer("tokio current thread", measure),
+            _ => self.without("tokio current thread", "does not apply: it has one worker"),
+        }
+    }
+
     fn cell(mut self, peer: &'static str, does: Does) -> Row {
         match self.cells.iter_mut().find(|cell| cell.peer == peer) {
             Some(cell) => cell.does = does,
@@ -188,15 +196,11 @@ impl Row {
 
     /// Adds every peer that runs threads or tasks. Follows `workers`.
     pub(crate) fn everyone(self, game: impl Game) -> Row {
-        let row = self
-            .peer("sylvan", move || game.threads::<Sylvan>())
+        self.peer("sylvan", move || game.threads::<Sylvan>())
             .peer("may", move || game.threads::<May>())
-            .peer("tokio", move || game.tasks::<TokioMulti>());
-        let row = match row.workers {
-            Some(1) => row.peer("tokio current thread", move || game.tasks::<TokioCurrent>()),
-            _ => row.without("tokio current thread", "does not apply: it has one worker"),
-        };
-        row.peer("smol", move || game.tasks::<Smol>())
+            .peer("tokio", move || game.tasks::<TokioMulti>())
+            .tokio_current(move || game.tasks::<TokioCurrent>())
+            .peer("smol", move || game.tasks::<Smol>())
             .without(OPEN_COROUTINE, "does not apply: its threads can only end or sleep")
             .peer("std", move || game.threads::<Std>())
     }

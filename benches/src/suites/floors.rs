@@ -20,6 +20,7 @@ use crate::row::{Outcome, Row, Scale};
 pub(crate) const PAGE: &str = "a fresh page";
 pub(crate) const GUARD: &str = "a guard of 64 KiB";
 pub(crate) const FENCE: &str = "a SeqCst fence";
+pub(crate) const ADDITION: &str = "a locked addition";
 pub(crate) const SWITCH: &str = "an empty switch there and back";
 pub(crate) const DEEP_SWITCH: &str = "a switch there and back, five calls deep";
 pub(crate) const ALLOCATION: &str = "malloc and free of 208 bytes";
@@ -36,7 +37,7 @@ pub(super) fn rows(scale: Scale) -> Vec<Row> {
         row(SWITCH, |scale| switch(scale, 0)),
         row(DEEP_SWITCH, |scale| switch(scale, 5)),
         row(FENCE, fences),
-        row("a locked addition", additions),
+        row(ADDITION, additions),
         row("a clock reading", clock),
         row("a system call", system_calls),
         row(ALLOCATION, allocations),

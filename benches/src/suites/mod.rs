@@ -11,6 +11,7 @@ mod park;
 mod seeded;
 mod spawn;
 mod start;
+mod sync;
 mod timers;
 mod tree;
 mod wake;
@@ -19,10 +20,11 @@ mod yields;
 use crate::row::{Row, Scale};
 
 /// The names by which suites are chosen.
-pub(crate) const NAMES: [&str; 13] = [
+pub(crate) const NAMES: [&str; 14] = [
     "floors",
     "yield",
     "park",
+    "sync",
     "spawn",
     "tree",
     "imbalance",
@@ -40,6 +42,7 @@ pub(crate) fn all(scale: Scale, workers: &[usize]) -> Vec<Row> {
     let mut rows = floors::rows(scale);
     rows.extend(yields::rows(scale));
     rows.extend(park::rows(scale));
+    rows.extend(sync::rows(scale, workers));
     rows.extend(spawn::rows(scale, workers));
     rows.extend(tree::rows(scale, workers));
     rows.extend(imbalance::rows(scale, workers));
