@@ -12,6 +12,7 @@
 
 mod beyond;
 mod fairness;
+mod leaving;
 mod lock_api;
 mod mixed;
 mod mutex;

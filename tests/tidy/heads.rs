@@ -64,7 +64,6 @@ const UNSAFE_FILES: &[&str] = &[
     "runtime/src/sync/address/queue.rs",
     "runtime/src/sync/barrier.rs",
     "runtime/src/sync/condvar.rs",
-    "runtime/src/sync/event/models.rs",
     "runtime/src/sync/lazy_lock.rs",
     "runtime/src/sync/lock_api.rs",
     "runtime/src/sync/mutex.rs",

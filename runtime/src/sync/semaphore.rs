@@ -89,7 +89,12 @@ impl Semaphore {
     ///
     /// # Blocking
     ///
-    /// As [`Semaphore::acquire`], until so many are there together.
+    /// As [`Semaphore::acquire`], until so many are there together. It does not hold some of them
+    /// while it waits for others, but those who come later wait for it.
+    ///
+    /// # Units
+    ///
+    /// With zero it only waits for those who came before, if somebody waits.
     ///
     /// # Panics
     ///
@@ -178,7 +183,8 @@ impl Semaphore {
     ///
     /// # Panics
     ///
-    /// If more than [`Semaphore::MAX_PERMITS`] would be available. None is added then.
+    /// If more than [`Semaphore::MAX_PERMITS`] would be available. None is added then. If permits
+    /// that were taken come back later and are too many, they are forgotten.
     #[track_caller]
     pub fn add_permits(&self, permits: usize) {
         if let Err(there) = self.raw.give_new(permits) {

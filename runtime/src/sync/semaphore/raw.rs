@@ -36,7 +36,7 @@ pub(super) struct RawSemaphore {
 const WAITERS: usize = 1;
 const ONE_PERMIT: usize = 2;
 
-/// Leaves room for some overflow above, so that an addition can be looked at afterwards.
+/// How many permits there can be: as in tokio, whose programs come here.
 pub(super) const PERMITS_MAX: usize = usize::MAX >> 3;
 
 /// How many permits are there.
@@ -49,6 +49,13 @@ fn permits(state: usize) -> usize {
 fn without(state: usize, count: usize) -> Option<usize> {
     let may = state & WAITERS == 0 && permits(state) >= count;
     may.then(|| state - count * ONE_PERMIT)
+}
+
+/// `state` with `count` permits more, but no more than there can be.
+#[inline]
+fn with(state: usize, count: usize) -> usize {
+    let sum = permits(state).saturating_add(count).min(PERMITS_MAX);
+    sum * ONE_PERMIT | state & WAITERS
 }
 
 impl RawSemaphore {
@@ -87,10 +94,11 @@ impl RawSemaphore {
         self.try_take(count) || self.take_in_turn(count, deadline, site)
     }
 
-    /// Gives `count` permits, to those who wait first.
+    /// Gives `count` permits, to those who wait first. Those that would be too many are forgotten:
+    /// that others were added while they were away is nothing to panic for in a drop.
     #[inline]
     pub(super) fn give(&self, count: usize) {
-        let added = |state: usize| (state & WAITERS == 0).then(|| state + count * ONE_PERMIT);
+        let added = |state| (state & WAITERS == 0).then(|| with(state, count));
         // ORDERING: Release; pairs with the Acquire of those who take them. Relaxed; a failure
         // changes nothing.
         if self.state.fetch_update(Ordering::Release, Ordering::Relaxed, added).is_err() {
@@ -100,11 +108,11 @@ impl RawSemaphore {
 
     /// The same, unless there are more than [`PERMITS_MAX`] then. `Err`: how many there are.
     pub(super) fn give_new(&self, count: usize) -> Result<(), usize> {
-        // Another thread may give at the same time, hence the room above.
         let there = self.permits();
         if there.checked_add(count).is_none_or(|sum| sum > PERMITS_MAX) {
             return Err(there);
         }
+        // What others give at the same time may still make it too many.
         self.give(count);
         Ok(())
     }
@@ -157,8 +165,7 @@ impl RawSemaphore {
     #[cold]
     fn serve(&self, count: usize) {
         let mut queue = Queue::at(self.object());
-        // ORDERING: Release; as in `give`.
-        self.state.fetch_add(count * ONE_PERMIT, Ordering::Release);
+        self.put_back(count);
         let mut is_done = false;
         while !is_done {
             let mut woken = [const { None::<Woken> }; address::BATCH];
@@ -194,9 +201,15 @@ impl RawSemaphore {
             if woken.is_some() {
                 return woken;
             }
-            // ORDERING: Release; as in `give`.
-            self.state.fetch_add(want * ONE_PERMIT, Ordering::Release);
+            self.put_back(want);
         }
+    }
+
+    /// Puts permits into the word, whoever waits.
+    fn put_back(&self, count: usize) {
+        let more = |state| Some(with(state, count));
+        // ORDERING: Release; as in `give`. Relaxed; it does not fail.
+        let _ = self.state.fetch_update(Ordering::Release, Ordering::Relaxed, more);
     }
 
     /// Whether it has `count` permits and nobody waits.
