@@ -357,7 +357,7 @@ fn cancelled_call_in_a_destructor_of_a_panic_does_not_poison() {
                 thread::scope(|scope| {
                     let child = scope.spawn(|| run_for_ever(&AtomicBool::new(false)));
                     child.cancel().unwrap();
-                    resume_unwind(child.join().err().expect("it was cancelled"));
+                    resume_unwind(child.join().expect_err("it was cancelled"));
                 });
             });
         };

@@ -144,8 +144,8 @@ impl Once {
         }
     }
 
-    /// Returns whether it is done. If it is, what the closure has done can be seen; if it is not, it
-    /// may be any moment.
+    /// Returns whether it is done. If it is, what the closure has done can be seen; if it is not,
+    /// it may be any moment.
     #[inline]
     pub fn is_completed(&self) -> bool {
         self.raw.is_completed()

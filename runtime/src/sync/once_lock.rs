@@ -2,7 +2,8 @@
 //!
 //! The word of `once::raw` says whether the value is there. That the value knows it too, for it is
 //! an `Option`, costs a few bytes, and makes the compiler drop it without an `impl Drop`. With one,
-//! what the value borrows would have to outlive the lock, unless it said `may_dangle`, as std's may.
+//! what the value borrows would have to outlive the lock, unless that said `may_dangle`, which
+//! std's alone may.
 
 use std::cell::UnsafeCell;
 use std::fmt;
@@ -18,8 +19,8 @@ use crate::sync::once::raw::{RawOnce, Rules};
 /// known where the lock is, [`LazyLock`](crate::sync::LazyLock) is shorter.
 ///
 /// An initialiser that panics, or that a cancellation unwinds, leaves it empty, and the next one
-/// has its turn. An initialiser that needs the value waits for itself, for ever; in a debug build it
-/// panics and says where it was called.
+/// has its turn. An initialiser that needs the value waits for itself, for ever; in a debug build
+/// it panics and says where it was called.
 ///
 /// # Examples
 ///

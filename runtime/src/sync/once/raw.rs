@@ -9,8 +9,8 @@
 //! - *Waiter*: sets `WAITERS` by compare-and-swap if it is not set, and waits as long as the word
 //!   stays what it was then. Every change of the word but that of `WAITERS` itself either wakes
 //!   it, or is an initialiser's beginning, whose end will.
-//! - *Settling*: without `WAITERS` the word changes by compare-and-swap; if a waiter has set the bit
-//!   meanwhile, that fails. Else the initialiser locks the bucket, writes the word, without
+//! - *Settling*: without `WAITERS` the word changes by compare-and-swap; if a waiter has set the
+//!   bit meanwhile, that fails. Else the initialiser locks the bucket, writes the word, without
 //!   `WAITERS`, and wakes everybody who is in the queue by then. Who is about to enter it looks at
 //!   the word under the same lock, and does not enter any more.
 //!
