@@ -386,7 +386,7 @@ fn threads_that_are_leaked_where_they_wait_take_nothing_along() {
         let (wanted, place) = (semaphore.clone(), barrier.clone());
         let handle = runtime.handle();
         drop(handle.spawn(clings(Box::new(move || wanted.acquire_many(2).forget()))));
-        drop(handle.spawn(clings(Box::new(move || drop(place.wait())))));
+        drop(handle.spawn(clings(Box::new(move || _ = place.wait()))));
         begins.recv().unwrap();
         begins.recv().unwrap();
         // Both are unwound, wait as they do so, and are leaked.

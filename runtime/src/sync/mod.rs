@@ -17,11 +17,11 @@
 //!
 //! # Cancellation
 //!
-//! Every wait here may be ended by a cancellation, which unwinds the thread. It takes nothing along:
-//! a lock, a permit or a notification that was on its way goes to the next. It poisons no lock, for
-//! it is no panic; [`Once`] and [`OnceLock`] are as if the initialiser had not been called, and only
-//! a [`LazyLock`] is poisoned, for its closure is used up. No unlock, notification or drop of a
-//! guard waits or switches to another thread.
+//! Every wait here may be ended by a cancellation, which unwinds the thread. It takes nothing
+//! along: a lock, a permit or a notification that was on its way goes to the next. It poisons no
+//! lock, for it is no panic; [`Once`] and [`OnceLock`] are as if the initialiser had not been
+//! called, and only a [`LazyLock`] is poisoned, for its closure is used up. No unlock, notification
+//! or drop of a guard waits or switches to another thread.
 //!
 //! # Poisoning
 //!

@@ -3,9 +3,10 @@
 //! As in std, with std's own error types. A guard notes when it is made whether its thread unwinds
 //! already; if it does only when the guard goes, the thread has panicked in between. Two things are
 //! sylvan's own. A thread that a cancellation unwinds is not panicking: it was asked to end, and
-//! leaves its data as its destructors do. And of several threads on one worker only the one that
-//! panics is, for the worker keeps std's count apart for those that wait in a destructor meanwhile;
-//! see `sched::ballast`.
+//! leaves its data as its destructors do; as long as the payload of a cancellation lives, each
+//! unwinding of its thread is taken for that cancellation. And of several threads on one worker
+//! only the one that panics is, for the worker keeps std's count apart for those that wait in a
+//! destructor meanwhile; see `sched::ballast`.
 #![forbid(unsafe_code)]
 
 use std::sync::atomic::{AtomicBool, Ordering};

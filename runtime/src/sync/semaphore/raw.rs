@@ -55,7 +55,7 @@ fn without(state: usize, count: usize) -> Option<usize> {
 #[inline]
 fn with(state: usize, count: usize) -> usize {
     let sum = permits(state).saturating_add(count).min(PERMITS_MAX);
-    sum * ONE_PERMIT | state & WAITERS
+    (sum * ONE_PERMIT) | (state & WAITERS)
 }
 
 impl RawSemaphore {
