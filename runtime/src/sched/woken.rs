@@ -9,6 +9,9 @@ use std::ptr::NonNull;
 use crate::sched::door;
 use crate::task::{Duty, Header, HeaderRef, Kind, Sequence};
 
+/// How many are woken between two unlockings of a queue: some microseconds' work.
+const BATCH: usize = 32;
+
 /// A thread whose wait has ended, and which somebody has to schedule.
 #[must_use]
 pub(crate) struct Woken(Owed);
@@ -33,6 +36,20 @@ impl Woken {
                 Some(thread) => Owed::Kernel(thread),
                 None => Owed::Green(NonNull::from(thread)),
             })),
+        }
+    }
+
+    /// Places for those who are woken in one go.
+    #[inline]
+    pub(crate) fn batch() -> [Option<Woken>; BATCH] {
+        [const { None }; BATCH]
+    }
+
+    /// Carries out what is owed to those in the first places of a batch.
+    #[inline]
+    pub(crate) fn schedule_all(batch: &mut [Option<Woken>; BATCH]) {
+        for woken in batch.iter_mut().map_while(Option::take) {
+            woken.schedule();
         }
     }
 

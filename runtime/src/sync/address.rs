@@ -207,7 +207,7 @@ impl Queue {
         // Those who come after this call began are not meant.
         let until = self.next_ticket();
         loop {
-            let mut woken = [const { None::<Woken> }; BATCH];
+            let mut woken = Woken::batch();
             let mut is_done = false;
             for place in &mut woken {
                 is_done = count == 0 || !self.front_came_before(until);
@@ -221,7 +221,7 @@ impl Queue {
                 count -= 1;
             }
             drop(self);
-            woken.into_iter().flatten().for_each(Woken::schedule);
+            Woken::schedule_all(&mut woken);
             if is_done {
                 return;
             }
@@ -229,6 +229,3 @@ impl Queue {
         }
     }
 }
-
-/// How many are woken between two unlockings of the bucket: some microseconds' work.
-pub(in crate::sync) const BATCH: usize = 32;

@@ -26,9 +26,10 @@ pub(super) const HANDED_OVER: u32 = 1;
 /// How often a waiter may come too late. A hand-over costs the others some turns of idle lock, so
 /// it is for those who have seen several.
 pub(super) const LOSSES_MAX: u32 = if cfg!(loom) { 1 } else { 4 };
-/// How often a holder elsewhere is looked at before one waits: a microsecond or two, which is what
-/// a wait and a wake across workers take.
-const SPINS: u32 = if cfg!(loom) { 0 } else { 60 };
+/// For how many pauses a holder elsewhere is looked at before one waits, twice as long after each
+/// look: a microsecond or two in all, which is what a wait and a wake across workers take. Each
+/// look takes the word from the holder's processor, which has to fetch it back.
+const PAUSES: u32 = if cfg!(loom) { 0 } else { 64 };
 
 /// Where the holder's token begins in the word of a lock.
 const TOKEN_SHIFT: u32 = 32 - current::TOKEN_BITS;
@@ -46,12 +47,13 @@ pub(super) fn is_elsewhere(state: u32) -> bool {
 
 /// Looks at `word` as long as `pays` says so of it, and not very often.
 pub(super) fn spin(word: &AtomicU32, pays: impl Fn(u32) -> bool) {
-    for _ in 0..SPINS {
-        // ORDERING: Relaxed; a look.
-        if !pays(word.load(Ordering::Relaxed)) {
-            return;
+    let mut pauses = 1;
+    // ORDERING: Relaxed; a look.
+    while pauses <= PAUSES && pays(word.load(Ordering::Relaxed)) {
+        for _ in 0..pauses {
+            std::hint::spin_loop();
         }
-        std::hint::spin_loop();
+        pauses *= 2;
     }
 }
 

@@ -380,7 +380,7 @@ impl RawRwLock {
     fn hand_over_to_readers(&self, mut queue: Queue) -> Queue {
         let mut is_done = false;
         while !is_done {
-            let mut woken = [const { None::<Woken> }; address::BATCH];
+            let mut woken = Woken::batch();
             for place in &mut woken {
                 // ORDERING: Relaxed; the wake publishes what the caller has seen.
                 self.state.fetch_add(ONE_READER, Ordering::Relaxed);
@@ -393,7 +393,7 @@ impl RawRwLock {
                 }
             }
             drop(queue);
-            woken.into_iter().flatten().for_each(Woken::schedule);
+            Woken::schedule_all(&mut woken);
             queue = Queue::at(self.object());
         }
         if queue.is_empty() {

@@ -168,7 +168,7 @@ impl RawSemaphore {
         self.put_back(count);
         let mut is_done = false;
         while !is_done {
-            let mut woken = [const { None::<Woken> }; address::BATCH];
+            let mut woken = Woken::batch();
             for place in &mut woken {
                 *place = self.serve_first(&mut queue);
                 is_done = place.is_none();
@@ -181,7 +181,7 @@ impl RawSemaphore {
                 self.state.fetch_and(!WAITERS, Ordering::Relaxed);
             }
             drop(queue);
-            woken.into_iter().flatten().for_each(Woken::schedule);
+            Woken::schedule_all(&mut woken);
             if is_done {
                 return;
             }
