@@ -55,8 +55,6 @@ pub(in crate::sync) use queue::Queue;
 pub(in crate::sync) struct Request {
     /// The object that is waited for; no other one that threads wait for lies at its address.
     pub(in crate::sync) object: *const (),
-    /// What it wants, in the words of the object: those who wake ask for it.
-    pub(in crate::sync) want: usize,
     /// Whether it stands in front of those who wait already.
     pub(in crate::sync) in_front: bool,
     /// Why; the object is filled in.
@@ -84,25 +82,26 @@ pub(in crate::sync) enum Ended {
     ForNothing,
 }
 
-/// Waits at the request's address, if `may_wait` under the lock of its queue says so. As soon as
-/// wakers can find the waiter `once_queued` is called, which must not wait.
+/// Waits at the request's address, if `may_wait` under the lock of its queue says so. What it then
+/// gives is what the waiter wants, in the words of the object, for those who wake. As soon as they
+/// can find the waiter `once_queued` is called, which must not wait.
 // SUSPENDS
 pub(in crate::sync) fn wait_in_queue(
     request: &Request,
-    may_wait: impl FnOnce(&mut Queue) -> bool,
+    may_wait: impl FnOnce(&mut Queue) -> Option<usize>,
     once_queued: impl FnOnce(),
 ) -> Ended {
     let pending = door::begin(false);
     let waiter = Waiter::new(request, pending.header(), pending.sequence());
     let mut queue = Queue::at(request.object);
-    if !may_wait(&mut queue) {
+    let Some(want) = may_wait(&mut queue) else {
         drop(queue);
         pending.abandon();
         return Ended::NotQueued;
-    }
+    };
     // SAFETY: S1: `place` takes it out before this frame ends, however it does, unless a waker has.
     // S2: it is ours and has not entered yet.
-    unsafe { queue.enter(&waiter, request.in_front) };
+    unsafe { queue.enter(&waiter, want, request.in_front) };
     drop(queue);
     let place = Place(&waiter);
     once_queued();
@@ -167,7 +166,6 @@ pub(in crate::sync) fn wait(
 ) -> Ended {
     let request = Request {
         object: std::ptr::from_ref(word).cast(),
-        want: 0,
         in_front: false,
         reason,
         deadline,
@@ -175,7 +173,7 @@ pub(in crate::sync) fn wait(
     };
     // ORDERING: Relaxed; a waker changes the word before it locks the bucket, so either this look
     // sees the change, or the waker the waiter.
-    wait_in_queue(&request, |_| word.load(Ordering::Relaxed) == expected, || ())
+    wait_in_queue(&request, |_| (word.load(Ordering::Relaxed) == expected).then_some(0), || ())
 }
 
 /// [`Leave`] of [`wait`]: a wake that hit a leaked thread goes on.

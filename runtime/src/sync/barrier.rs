@@ -111,42 +111,41 @@ impl RawBarrier {
     /// True: as the last one.
     // SUSPENDS
     fn wait(&self, site: &'static Location<'static>) -> bool {
+        let request = Request {
+            object: self.object(),
+            in_front: false,
+            reason: Reason::new(WaitKind::Barrier, site),
+            deadline: None,
+            leave: take_back,
+        };
         loop {
-            // ORDERING: Relaxed; looked at again under the bucket's lock.
-            let generation = self.generation.load(Ordering::Relaxed);
-            let request = Request {
-                object: self.object(),
-                want: generation,
-                in_front: false,
-                reason: Reason::new(WaitKind::Barrier, site),
-                deadline: None,
-                leave: take_back,
-            };
-            let mut is_last = false;
+            let mut opened = None;
             let must_wait = |_: &mut Queue| {
                 // ORDERING: Relaxed, here and below; under the bucket's lock, which also publishes
                 // what each has done before to the last one.
-                if self.generation.load(Ordering::Relaxed) != generation {
-                    return false;
-                }
+                let generation = self.generation.load(Ordering::Relaxed);
                 let arrived = self.arrived.load(Ordering::Relaxed) + 1;
-                is_last = arrived >= self.needed;
-                self.arrived.store(if is_last { 0 } else { arrived }, Ordering::Relaxed);
-                if is_last {
-                    self.generation.store(generation.wrapping_add(1), Ordering::Relaxed);
+                if arrived < self.needed {
+                    self.arrived.store(arrived, Ordering::Relaxed);
+                    return Some(generation);
                 }
-                !is_last
+                self.arrived.store(0, Ordering::Relaxed);
+                self.generation.store(generation.wrapping_add(1), Ordering::Relaxed);
+                opened = Some(generation);
+                None
             };
-            match address::wait_in_queue(&request, must_wait, || ()) {
-                Ended::Granted(_) => return false,
-                Ended::NotQueued if is_last => {
+            let ended = address::wait_in_queue(&request, must_wait, || ());
+            match (ended, opened) {
+                (_, Some(generation)) => {
                     // Also those of earlier ones, whose leader has not come that far: they stand in
                     // front. Those who are woken may let the barrier go; only its address is used.
                     let is_over = |other: usize| generation.wrapping_sub(other) <= usize::MAX / 2;
-                    Queue::at(self.object()).wake(usize::MAX, 0, is_over);
+                    Queue::at(request.object).wake(usize::MAX, 0, is_over);
                     return true;
                 }
-                Ended::NotQueued | Ended::ForNothing | Ended::TimedOut => (),
+                (Ended::Granted(_), None) => return false,
+                // There is no deadline, and such a wait is never ended for nothing.
+                (Ended::NotQueued | Ended::ForNothing | Ended::TimedOut, None) => (),
             }
         }
     }

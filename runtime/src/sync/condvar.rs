@@ -282,7 +282,6 @@ impl RawCondvar {
     ) -> Ended {
         let request = Request {
             object: ptr::from_ref(self).cast(),
-            want: 0,
             in_front: false,
             reason: Reason::new(WaitKind::Condvar, site),
             deadline,
@@ -292,7 +291,7 @@ impl RawCondvar {
             // ORDERING: Relaxed; the mutex that is released next publishes it to those who take
             // it before they notify.
             self.waiters.store(SOMEBODY, Ordering::Relaxed);
-            true
+            Some(0)
         };
         address::wait_in_queue(&request, say_so, release)
     }

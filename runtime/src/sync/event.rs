@@ -216,14 +216,14 @@ impl RawEvent {
     fn wait_in_queue(&self, reason: Reason, deadline: Option<Instant>) -> bool {
         let request = Request {
             object: ptr::from_ref(self).cast(),
-            want: 0,
             in_front: false,
             reason,
             deadline,
             leave: owe_nothing,
         };
-        let must_wait =
-            |_: &mut Queue| barging::announce(&self.state, WAITERS, |state| state != SET);
+        let must_wait = |_: &mut Queue| {
+            barging::announce(&self.state, WAITERS, |state| state != SET).then_some(0)
+        };
         loop {
             match address::wait_in_queue(&request, must_wait, || ()) {
                 Ended::Granted(_) => return true,

@@ -91,20 +91,14 @@ impl Gifts {
     /// True: got one.
     fn take(&self, deadline: Option<Instant>) -> bool {
         let leave: Leave = owe_nothing;
-        let request = Request {
-            object: self.object(),
-            want: 0,
-            in_front: false,
-            reason: reason(),
-            deadline,
-            leave,
-        };
+        let request =
+            Request { object: self.object(), in_front: false, reason: reason(), deadline, leave };
         let may_wait = |_: &mut Queue| {
             let kept = self.kept.load(Ordering::Relaxed);
             if kept > 0 {
                 self.kept.store(kept - 1, Ordering::Relaxed);
             }
-            kept == 0
+            (kept == 0).then_some(0)
         };
         match wait_in_queue(&request, may_wait, || ()) {
             Ended::NotQueued | Ended::Granted(1) => {

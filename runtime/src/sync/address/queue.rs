@@ -3,17 +3,18 @@
 //! The table is of a fixed size and never grows, so that nothing need move. It has so many buckets
 //! that a million threads which all wait at addresses of their own are sixteen to a bucket; as long
 //! as nobody uses them its pages are not there. Within a bucket each address has a queue of its
-//! own, whose first waiter stands in the bucket's list: ten thousand who wait for one lock are one
-//! step to those who look for another.
+//! own: ten thousand who wait for one lock are one step to those who look for another. The queue
+//! that was there first, nearly always the only one, has its ends in the bucket itself, for each
+//! waiter that one has to look at is in another processor's cache.
 //!
 //! ```text
-//! bucket ──▶ first of address A ◀──▶ first of address B        (next_queue, previous_queue)
-//!               │ ▲                     │
-//!               ▼ │                     ▼
-//!            second of A             (nobody else)             (next, previous)
-//!               │ ▲
-//!               ▼ │
-//!            last of A ◀── `last` of the first
+//! bucket ──▶ object A, first, last       others ──▶ first of B ◀──▶ first of C
+//!                        │      │                      │ ▲             │
+//!                        ▼      ▼                      ▼ │             ▼
+//!                     A's 1st ◀▶ A's 2nd            last of B       (nobody else)
+//!
+//! next, previous: in a queue      next_queue, previous_queue: in `others`, of firsts
+//! last: of a first in `others`
 //! ```
 //!
 //! BUCKET-LOCK: a node's fields, but for what never changes, are touched only while the bucket's
@@ -26,12 +27,14 @@ use crate::sched::woken::Woken;
 use crate::sync::address::{Leave, Request};
 use crate::task::{Header, Sequence};
 
-/// One who waits: lies on the stack of the thread that does.
+/// One who waits: lies on the stack of the thread that does. What others write lies in lines of its
+/// own, so that they do not take the thread's other variables from its processor.
+#[repr(align(64))]
 pub(super) struct Waiter {
     object: *const (),
     thread: *const Header,
     sequence: Sequence,
-    want: usize,
+    want: Cell<usize>,
     on_leave: Leave,
     /// What the waiter was granted, as the waker leaves it.
     grant: Cell<Option<u32>>,
@@ -41,7 +44,7 @@ pub(super) struct Waiter {
     ticket: Cell<u64>,
     next: Link,
     previous: Link,
-    /// Of the first in a queue: the last one, and the firsts of the bucket's other queues.
+    /// Of a first in `others`: the last one of its queue, and the other firsts.
     last: Link,
     next_queue: Link,
     previous_queue: Link,
@@ -59,7 +62,7 @@ impl Waiter {
             object: request.object,
             thread,
             sequence,
-            want: request.want,
+            want: Cell::new(0),
             on_leave: request.leave,
             grant: Cell::new(None),
             queued: Cell::new(false),
@@ -77,7 +80,7 @@ impl Waiter {
     }
 
     pub(super) fn want(&self) -> usize {
-        self.want
+        self.want.get()
     }
 
     pub(super) fn on_leave(&self) -> Leave {
@@ -92,8 +95,12 @@ impl Waiter {
 
 /// What a bucket's lock guards.
 struct Bucket {
-    /// The first of the first queue.
+    /// Those who wait for `object`, if anybody does.
+    object: *const (),
     first: *const Waiter,
+    last: *const Waiter,
+    /// The first of the first further queue.
+    others: *const Waiter,
     tickets: u64,
 }
 
@@ -102,32 +109,43 @@ unsafe impl Send for Bucket {}
 
 impl Bucket {
     const fn new() -> Bucket {
-        Bucket { first: ptr::null(), tickets: 0 }
+        Bucket {
+            object: ptr::null(),
+            first: ptr::null(),
+            last: ptr::null(),
+            others: ptr::null(),
+            tickets: 0,
+        }
     }
 }
 
+/// A lock with its bucket, in one line of the cache.
+#[repr(align(64))]
+struct Entry(Mutex<Bucket>);
+
+#[cfg(not(loom))]
 const TABLE_BITS: u32 = 16;
 
 #[cfg(not(loom))]
-static TABLE: [Mutex<Bucket>; 1 << TABLE_BITS] =
-    [const { Mutex::new(Bucket::new()) }; 1 << TABLE_BITS];
+static TABLE: [Entry; 1 << TABLE_BITS] =
+    [const { Entry(Mutex::new(Bucket::new())) }; 1 << TABLE_BITS];
 
 #[cfg(not(loom))]
 fn bucket_of(object: *const ()) -> &'static Mutex<Bucket> {
     // Fibonacci hashing (Knuth, The Art of Computer Programming 3, 6.4): neighbours fall far apart.
     let hash = (object.addr() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - TABLE_BITS);
-    &TABLE[hash as usize]
+    &TABLE[hash as usize].0
 }
 
 // In models all addresses meet in one bucket.
 #[cfg(loom)]
 loom::lazy_static! {
-    static ref TABLE: Mutex<Bucket> = Mutex::new(Bucket::new());
+    static ref TABLE: Entry = Entry(Mutex::new(Bucket::new()));
 }
 
 #[cfg(loom)]
 fn bucket_of(_object: *const ()) -> &'static Mutex<Bucket> {
-    &TABLE
+    &TABLE.0
 }
 
 /// The queue of one address, locked.
@@ -150,7 +168,7 @@ impl Queue {
 
     /// What the first waiter wants.
     pub(in crate::sync) fn front_want(&self) -> Option<usize> {
-        Some(self.first()?.want)
+        Some(self.first()?.want())
     }
 
     /// Whether nobody waits.
@@ -167,7 +185,7 @@ impl Queue {
     pub(in crate::sync) fn all_want(&self, want: usize) -> bool {
         let mut place = self.first();
         while let Some(waiter) = place {
-            if waiter.want != want {
+            if waiter.want() != want {
                 return false;
             }
             // SAFETY: BUCKET-LOCK: linked, so alive.
@@ -197,7 +215,7 @@ impl Queue {
     ) -> Option<Woken> {
         loop {
             let first = self.first()?;
-            if !is_meant(first.want) {
+            if !is_meant(first.want()) {
                 return None;
             }
             let (thread, sequence) = (first.thread, first.sequence);
@@ -215,29 +233,29 @@ impl Queue {
         }
     }
 
-    /// Enters `waiter`.
+    /// Enters `waiter`, which wants `want`.
     ///
     /// # Safety
     /// S1: `waiter` stays where it is until it was granted something or has left.
     /// S2: it stands in no queue.
-    pub(super) unsafe fn enter(&mut self, waiter: &Waiter, in_front: bool) {
+    pub(super) unsafe fn enter(&mut self, waiter: &Waiter, want: usize, in_front: bool) {
+        waiter.want.set(want);
         waiter.ticket.set(self.bucket.tickets);
         self.bucket.tickets += 1;
         waiter.queued.set(true);
         match self.first() {
-            None => self.put_at_head_of_bucket(waiter),
+            None => self.begin_with(waiter),
             Some(first) if in_front => {
                 waiter.next.set(first);
                 first.previous.set(waiter);
                 self.replace_first(first, waiter);
-                waiter.last.set(first.last.get());
             }
             Some(first) => {
                 // SAFETY: BUCKET-LOCK: linked, so alive.
-                let last = unsafe { &*first.last.get() };
+                let last = unsafe { &*self.last(first) };
                 last.next.set(waiter);
                 waiter.previous.set(last);
-                first.last.set(waiter);
+                self.set_last(first, waiter);
             }
         }
     }
@@ -249,10 +267,19 @@ impl Queue {
         }
     }
 
+    /// Whether the queue has its ends in the bucket.
+    fn is_in_bucket(&self) -> bool {
+        self.bucket.object == self.object
+    }
+
     fn first<'a>(&self) -> Option<&'a Waiter> {
-        let mut place = self.bucket.first;
-        loop {
+        if self.is_in_bucket() {
             // SAFETY: BUCKET-LOCK: linked, so alive; callers do not keep it beyond its wait.
+            return unsafe { self.bucket.first.as_ref() };
+        }
+        let mut place = self.bucket.others;
+        loop {
+            // SAFETY: as above.
             let first = unsafe { place.as_ref() }?;
             if first.object == self.object {
                 return Some(first);
@@ -261,9 +288,27 @@ impl Queue {
         }
     }
 
-    /// A queue of its own for `waiter`.
-    fn put_at_head_of_bucket(&mut self, waiter: &Waiter) {
-        let head = self.bucket.first;
+    fn last(&self, first: &Waiter) -> *const Waiter {
+        if self.is_in_bucket() { self.bucket.last } else { first.last.get() }
+    }
+
+    fn set_last(&mut self, first: &Waiter, last: *const Waiter) {
+        if self.is_in_bucket() {
+            self.bucket.last = last;
+        } else {
+            first.last.set(last);
+        }
+    }
+
+    /// Makes a queue of `waiter` alone.
+    fn begin_with(&mut self, waiter: &Waiter) {
+        if self.bucket.first.is_null() {
+            self.bucket.object = self.object;
+            self.bucket.first = waiter;
+            self.bucket.last = waiter;
+            return;
+        }
+        let head = self.bucket.others;
         waiter.last.set(waiter);
         waiter.next_queue.set(head);
         waiter.previous_queue.set(ptr::null());
@@ -271,17 +316,33 @@ impl Queue {
         if let Some(head) = unsafe { head.as_ref() } {
             head.previous_queue.set(waiter);
         }
-        self.bucket.first = waiter;
+        self.bucket.others = waiter;
     }
 
-    /// Puts `new` into the bucket's list in the place of `old`.
+    /// Puts `new` in the place of `old`, as the first.
     fn replace_first(&mut self, old: &Waiter, new: &Waiter) {
+        if self.is_in_bucket() {
+            self.bucket.first = new;
+            return;
+        }
+        new.last.set(old.last.get());
         new.next_queue.set(old.next_queue.get());
         new.previous_queue.set(old.previous_queue.get());
         self.link_neighbours(new, new);
     }
 
-    /// Has the neighbours of `first` in the bucket's list point to `instead`.
+    /// Ends the queue of `only`.
+    fn end(&mut self, only: &Waiter) {
+        if self.is_in_bucket() {
+            self.bucket.object = ptr::null();
+            self.bucket.first = ptr::null();
+            self.bucket.last = ptr::null();
+        } else {
+            self.link_neighbours(only, ptr::null());
+        }
+    }
+
+    /// Has the neighbours of `first` in `others` point to `instead`.
     fn link_neighbours(&mut self, first: &Waiter, instead: *const Waiter) {
         let (next, previous) = (first.next_queue.get(), first.previous_queue.get());
         // SAFETY: BUCKET-LOCK: linked, so alive.
@@ -293,7 +354,7 @@ impl Queue {
         // SAFETY: as above.
         match unsafe { previous.as_ref() } {
             Some(neighbour) => neighbour.next_queue.set(link),
-            None => self.bucket.first = link,
+            None => self.bucket.others = link,
         }
     }
 
@@ -304,10 +365,9 @@ impl Queue {
         let next = unsafe { waiter.next.get().as_ref() };
         // SAFETY: as above.
         match (unsafe { waiter.previous.get().as_ref() }, next) {
-            (None, None) => self.link_neighbours(waiter, ptr::null()),
+            (None, None) => self.end(waiter),
             (None, Some(next)) => {
                 next.previous.set(ptr::null());
-                next.last.set(waiter.last.get());
                 self.replace_first(waiter, next);
             }
             (Some(previous), next) => {
@@ -316,7 +376,7 @@ impl Queue {
                     Some(next) => next.previous.set(previous),
                     None => {
                         if let Some(first) = self.first() {
-                            first.last.set(previous);
+                            self.set_last(first, previous);
                         }
                     }
                 }

@@ -151,15 +151,15 @@ impl RawMutex {
             reason.owner = self.holder.thread();
             let request = Request {
                 object: ptr::from_ref(self).cast(),
-                want: 0,
                 in_front: losses > 0,
                 reason,
                 deadline,
                 leave: leave_queue,
             };
             let wanted = if losses < LOSSES_MAX { WAITERS } else { WAITERS | HANDOVER };
-            let must_wait =
-                |_: &mut Queue| barging::announce(&self.state, wanted, |state| state & LOCKED != 0);
+            let must_wait = |_: &mut Queue| {
+                barging::announce(&self.state, wanted, |state| state & LOCKED != 0).then_some(0)
+            };
             match address::wait_in_queue(&request, must_wait, || ()) {
                 Ended::Granted(HANDED_OVER) => {
                     // ORDERING: Relaxed; the wake has published the section before.

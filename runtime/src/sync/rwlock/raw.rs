@@ -305,7 +305,6 @@ impl RawRwLock {
             reason.owner = self.holder.thread();
             let request = Request {
                 object: self.object(),
-                want,
                 in_front: was_woken,
                 reason,
                 deadline,
@@ -313,10 +312,11 @@ impl RawRwLock {
             };
             let wanted = if losses < LOSSES_MAX { WAITERS } else { WAITERS | HANDOVER };
             let must_wait = |_: &mut Queue| {
-                barging::announce(&self.state, wanted, |state| match want {
+                let must_wait = |state| match want {
                     READ => !may_join(state, was_woken),
                     _ => !is_free(state),
-                })
+                };
+                barging::announce(&self.state, wanted, must_wait).then_some(want)
             };
             match address::wait_in_queue(&request, must_wait, || ()) {
                 Ended::Granted(HANDED_OVER) => {

@@ -139,7 +139,6 @@ impl RawSemaphore {
         loop {
             let request = Request {
                 object: self.object(),
-                want: count,
                 in_front: false,
                 reason: Reason::new(WaitKind::Semaphore, site),
                 deadline,
@@ -151,7 +150,7 @@ impl RawSemaphore {
                     self.state.fetch_update(Ordering::Acquire, Ordering::Relaxed, |state| {
                         Some(without(state, count).unwrap_or(state | WAITERS))
                     });
-                before.is_ok_and(|state| without(state, count).is_none())
+                before.is_ok_and(|state| without(state, count).is_none()).then_some(count)
             };
             match address::wait_in_queue(&request, must_wait, || ()) {
                 Ended::NotQueued | Ended::Granted(_) => return true,
