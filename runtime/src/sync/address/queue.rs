@@ -22,9 +22,10 @@
 
 use std::ptr;
 
-use crate::primitives::{Cell, Mutex, MutexGuard};
+use crate::primitives::{AtomicBool, Cell, Mutex, MutexGuard, Ordering, const_fn};
 use crate::sched::woken::Woken;
 use crate::sync::address::{Leave, Request};
+use crate::sync::barging;
 use crate::task::{Header, Sequence};
 
 /// One who waits: lies on the stack of the thread that does. What others write lies in lines of its
@@ -121,35 +122,47 @@ impl Bucket {
 
 /// A lock with its bucket, in one line of the cache.
 #[repr(align(64))]
-struct Entry(Mutex<Bucket>);
+struct Entry {
+    bucket: Mutex<Bucket>,
+    /// Whether somebody has the lock; only to know how long it pays to stay away from it.
+    is_taken: AtomicBool,
+}
+
+impl Entry {
+    const_fn! {
+        const fn new() -> Entry {
+            Entry { bucket: Mutex::new(Bucket::new()), is_taken: AtomicBool::new(false) }
+        }
+    }
+}
 
 #[cfg(not(loom))]
 const TABLE_BITS: u32 = 16;
 
 #[cfg(not(loom))]
-static TABLE: [Entry; 1 << TABLE_BITS] =
-    [const { Entry(Mutex::new(Bucket::new())) }; 1 << TABLE_BITS];
+static TABLE: [Entry; 1 << TABLE_BITS] = [const { Entry::new() }; 1 << TABLE_BITS];
 
 #[cfg(not(loom))]
-fn bucket_of(object: *const ()) -> &'static Mutex<Bucket> {
+fn entry_of(object: *const ()) -> &'static Entry {
     // Fibonacci hashing (Knuth, The Art of Computer Programming 3, 6.4): neighbours fall far apart.
     let hash = (object.addr() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - TABLE_BITS);
-    &TABLE[hash as usize].0
+    &TABLE[hash as usize]
 }
 
 // In models all addresses meet in one bucket.
 #[cfg(loom)]
 loom::lazy_static! {
-    static ref TABLE: Entry = Entry(Mutex::new(Bucket::new()));
+    static ref TABLE: Entry = Entry::new();
 }
 
 #[cfg(loom)]
-fn bucket_of(_object: *const ()) -> &'static Mutex<Bucket> {
-    &TABLE.0
+fn entry_of(_object: *const ()) -> &'static Entry {
+    &TABLE
 }
 
 /// The queue of one address, locked.
 pub(in crate::sync) struct Queue {
+    entry: &'static Entry,
     bucket: MutexGuard<'static, Bucket>,
     object: *const (),
 }
@@ -157,9 +170,13 @@ pub(in crate::sync) struct Queue {
 impl Queue {
     /// Locks the queue of those who wait for `object`.
     pub(in crate::sync) fn at(object: *const ()) -> Queue {
+        let entry = entry_of(object);
+        // ORDERING: Relaxed, here and below; a hint.
+        barging::back_off(|| entry.is_taken.load(Ordering::Relaxed));
         // Nothing under this lock can panic.
-        let bucket = bucket_of(object).lock().unwrap_or_else(|e| e.into_inner());
-        Queue { bucket, object }
+        let bucket = entry.bucket.lock().unwrap_or_else(|e| e.into_inner());
+        entry.is_taken.store(true, Ordering::Relaxed);
+        Queue { entry, bucket, object }
     }
 
     pub(super) fn object(&self) -> *const () {
@@ -382,5 +399,12 @@ impl Queue {
                 }
             }
         }
+    }
+}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        // ORDERING: Relaxed; a hint. The lock is released next.
+        self.entry.is_taken.store(false, Ordering::Relaxed);
     }
 }

@@ -138,7 +138,9 @@ impl RawMutex {
         let mut losses = 0;
         loop {
             // Those who wait already have spun enough for everybody.
-            barging::spin(&self.state, |state| {
+            barging::back_off(|| {
+                // ORDERING: Relaxed; a look.
+                let state = self.state.load(Ordering::Relaxed);
                 state & (LOCKED | WAITERS) == LOCKED && barging::is_elsewhere(state)
             });
             if self.try_lock_barging() {

@@ -286,7 +286,9 @@ impl RawRwLock {
     ) -> bool {
         let mut losses = 0;
         loop {
-            barging::spin(&self.state, |state| {
+            barging::back_off(|| {
+                // ORDERING: Relaxed; a look.
+                let state = self.state.load(Ordering::Relaxed);
                 state & (WRITER | WAITERS) == WRITER && barging::is_elsewhere(state)
             });
             let was_woken = losses > 0;
