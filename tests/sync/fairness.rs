@@ -149,3 +149,44 @@ fn notification_of_all_wakes_thousands() {
         });
     });
 }
+
+/// So many addresses that some share a bucket of the table of those who wait, which has 65,536.
+#[test]
+fn waiters_of_many_addresses_get_what_is_theirs() {
+    in_every_runtime(|shape| {
+        if !shape.is_green() {
+            return;
+        }
+        let locks: Vec<Mutex<usize>> = (0..2_000).map(Mutex::new).collect();
+        let started = AtomicUsize::new(0);
+        thread::scope(|scope| {
+            let guards: Vec<_> = locks.iter().map(|lock| lock.lock().unwrap()).collect();
+            let threads: Vec<_> = (0..3 * locks.len())
+                .map(|number| {
+                    let (lock, started) = (&locks[number % locks.len()], &started);
+                    scope.spawn(move || {
+                        started.fetch_add(1, SeqCst);
+                        *lock.lock().unwrap() += 10_000;
+                    })
+                })
+                .collect();
+            until(|| started.load(SeqCst) == threads.len());
+            // The first, the second or the last of each queue.
+            let cancelled: Vec<_> = (0..locks.len()).map(|lock| lock + lock % 3 * 2_000).collect();
+            for thread in &cancelled {
+                threads[*thread].cancel().unwrap();
+            }
+            for thread in &cancelled {
+                until(|| threads[*thread].is_finished());
+            }
+            // In an order that is not that of their coming.
+            for (number, mut guard) in guards.into_iter().enumerate().rev() {
+                assert_eq!(*guard, number);
+                *guard += 10_000;
+            }
+        });
+        for (number, lock) in locks.into_iter().enumerate() {
+            assert_eq!(lock.into_inner().unwrap(), number + 30_000);
+        }
+    });
+}

@@ -22,6 +22,7 @@ mod linux;
 
 pub(crate) use arch::{prefetch, stack_pointer};
 #[cfg(target_os = "linux")]
+#[cfg_attr(loom, allow(unused_imports, reason = "models have no futex"))]
 pub(crate) use linux::{
     barrier::heavy_barrier,
     fault::{AltStack, install_fault_handler, write_stderr},

@@ -11,9 +11,9 @@
 //! and each loss is a wake for it, so everybody gets the lock after a bounded number of unlocks.
 //!
 //! *Backing off.* Who finds the lock held by a thread on another kernel thread stays away for a
-//! moment and looks again, a few times: a short section will end sooner than a wait would. If the holder belongs to the same
-//! kernel thread, it cannot go on before the waiter has left. So the word has the *token* of the
-//! holder's kernel thread.
+//! moment and looks again, a few times: a short section will end sooner than a wait would. If the
+//! holder belongs to the same kernel thread, it cannot go on before the waiter has left. So the
+//! word has the *token* of the holder's kernel thread.
 #![forbid(unsafe_code)]
 
 use crate::primitives::{AtomicU32, Ordering};
