@@ -37,7 +37,6 @@ use crate::task::reason::WaitRecord;
 use crate::task::state::State;
 
 /// Size of the one allocation that a thread is.
-#[cfg_attr(loom, allow(dead_code, reason = "loom's atomics are larger"))]
 pub(crate) const BLOCK_BYTES: usize = 208;
 /// What is left in the block for a closure or a result.
 pub(crate) const PAYLOAD_BYTES: usize = 56;
