@@ -20,4 +20,5 @@ mod neighbours;
 mod on_std;
 mod on_sylvan;
 mod once;
+mod recursion;
 mod traits;

@@ -1,4 +1,4 @@
-//! The locks without their data, for the crate [`lock_api`](::lock_api): whatever is generic over
+//! The locks without their data, for the crate [`lock_api`]: whatever is generic over
 //! its traits, such as its own `Mutex<R, T>` with guards of a part of the data, then waits as
 //! sylvan's locks do.
 //!
