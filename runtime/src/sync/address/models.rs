@@ -33,6 +33,12 @@ pub(in crate::sync) fn myself() -> HeaderRef {
     HeaderRef::new(&current::me())
 }
 
+/// A thread that cancels the current one.
+pub(in crate::sync) fn spawn_canceller() -> thread::JoinHandle<()> {
+    let me = myself();
+    thread::spawn(move || door::cancel(&me))
+}
+
 /// Whether `wait` was ended by a cancellation.
 pub(in crate::sync) fn ends_cancelled(wait: impl FnOnce()) -> bool {
     catch_unwind(AssertUnwindSafe(wait)).is_err()
@@ -168,8 +174,7 @@ fn gift_goes_to_the_next_when_the_first_has_no_time_left() {
 fn gift_that_meets_a_cancellation_is_not_lost() {
     check_within(2, || {
         let gifts = Gifts::new();
-        let me = myself();
-        let canceller = thread::spawn(move || door::cancel(&me));
+        let canceller = spawn_canceller();
         let giver = {
             let gifts = gifts.clone();
             thread::spawn(move || gifts.give())

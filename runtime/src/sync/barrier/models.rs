@@ -7,7 +7,7 @@ use loom::thread;
 use super::Barrier;
 use crate::primitives::{AtomicUsize, Ordering, check_within};
 use crate::sched::door;
-use crate::sync::address::models::{ends_cancelled, myself};
+use crate::sync::address::models::{ends_cancelled, spawn_canceller};
 
 #[test]
 fn all_go_and_one_leads_again_and_again() {
@@ -56,8 +56,7 @@ fn next_generation_waits_for_its_own() {
 fn cancelled_one_has_not_come_or_all_have() {
     check_within(2, || {
         let barrier = Arc::new(Barrier::new(2));
-        let me = myself();
-        let canceller = thread::spawn(move || door::cancel(&me));
+        let canceller = spawn_canceller();
         let other = {
             let barrier = barrier.clone();
             thread::spawn(move || drop(barrier.wait()))

@@ -6,8 +6,7 @@ use loom::thread;
 
 use super::raw::RawMutex;
 use crate::primitives::{check, check_within};
-use crate::sched::door;
-use crate::sync::address::models::{ends_cancelled, myself, some_time};
+use crate::sync::address::models::{ends_cancelled, some_time, spawn_canceller};
 
 struct World {
     mutex: RawMutex,
@@ -105,8 +104,7 @@ fn attempt_whose_time_is_over_leaves_the_mutex_to_others() {
 fn cancelled_waiter_leaves_the_mutex_to_others() {
     check_within(2, || {
         let world = World::new();
-        let me = myself();
-        let canceller = thread::spawn(move || door::cancel(&me));
+        let canceller = spawn_canceller();
         let other = {
             let world = world.clone();
             thread::spawn(move || world.section())

@@ -10,8 +10,7 @@ use loom::thread;
 use super::FORCED;
 use super::raw::{RawOnce, Rules};
 use crate::primitives::{AtomicUsize, Ordering, check_within};
-use crate::sched::door;
-use crate::sync::address::models::{ends_cancelled, myself};
+use crate::sync::address::models::{ends_cancelled, spawn_canceller};
 use crate::task::packet::Cancelled;
 
 struct World {
@@ -129,8 +128,7 @@ fn wait_ends_when_a_later_closure_returns() {
 fn cancelled_waiter_leaves_the_others_to_their_waits() {
     check_within(2, || {
         let world = World::new();
-        let me = myself();
-        let canceller = thread::spawn(move || door::cancel(&me));
+        let canceller = spawn_canceller();
         let other = {
             let world = world.clone();
             thread::spawn(move || {

@@ -6,8 +6,7 @@ use loom::thread;
 
 use super::raw::RawRwLock;
 use crate::primitives::check_within;
-use crate::sched::door;
-use crate::sync::address::models::{ends_cancelled, myself, some_time};
+use crate::sync::address::models::{ends_cancelled, some_time, spawn_canceller};
 
 struct World {
     lock: RawRwLock,
@@ -234,8 +233,7 @@ fn writer_whose_time_is_over_lets_readers_in() {
 fn cancelled_writer_lets_others_in() {
     check_within(2, || {
         let world = World::new();
-        let me = myself();
-        let canceller = thread::spawn(move || door::cancel(&me));
+        let canceller = spawn_canceller();
         let other = {
             let world = world.clone();
             thread::spawn(move || world.write())

@@ -10,8 +10,7 @@ use loom::thread;
 
 use super::raw::RawSemaphore;
 use crate::primitives::{Ordering, check_within};
-use crate::sched::door;
-use crate::sync::address::models::{ends_cancelled, myself, some_time};
+use crate::sync::address::models::{ends_cancelled, some_time, spawn_canceller};
 
 struct World {
     semaphore: RawSemaphore,
@@ -81,8 +80,7 @@ fn small_one_behind_a_big_one_that_gives_up_is_served() {
 fn permits_that_meet_a_cancellation_are_not_lost() {
     check_within(2, || {
         let world = World::new(0);
-        let me = myself();
-        let canceller = thread::spawn(move || door::cancel(&me));
+        let canceller = spawn_canceller();
         let giver = {
             let world = world.clone();
             thread::spawn(move || world.semaphore.give(2))
