@@ -63,9 +63,18 @@ pub(super) fn back_off(pays: impl Fn() -> bool) {
 /// Sets the bits `wanted` in `word` as long as `must_wait` says so of it. True: they are set. For
 /// those who are about to enter the queue; its bucket is locked.
 pub(super) fn announce(word: &AtomicU32, wanted: u32, must_wait: impl Fn(u32) -> bool) -> bool {
-    // ORDERING: Relaxed; whoever finds the bits locks the bucket next.
-    word.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |state| {
-        must_wait(state).then_some(state | wanted)
-    })
-    .is_ok()
+    // ORDERING: Relaxed, here and below; whoever finds the bits locks the bucket next.
+    let mut state = word.load(Ordering::Relaxed);
+    while must_wait(state) {
+        let announced = state | wanted;
+        // Said already: nobody lets it go without the bucket's lock.
+        if announced == state {
+            return true;
+        }
+        match word.compare_exchange_weak(state, announced, Ordering::Relaxed, Ordering::Relaxed) {
+            Ok(_) => return true,
+            Err(now) => state = now,
+        }
+    }
+    false
 }

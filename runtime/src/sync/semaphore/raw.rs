@@ -8,9 +8,9 @@
 //!
 //! - *Taker*: if `WAITERS` is not set and there are enough takes them by compare-and-swap. Else it
 //!   locks the bucket, looks again, sets `WAITERS` and enters.
-//! - *Giver*: if `WAITERS` is not set adds by compare-and-swap. Else it locks the bucket, adds, and
-//!   serves: while there are enough for the first in the queue it takes them from the word for it,
-//!   and grants. If that one's wait has ended otherwise they go back into the word.
+//! - *Giver*: if `WAITERS` is not set adds by compare-and-swap. Else it locks the bucket and serves:
+//!   as long as there are enough for the first in the queue, in its hand or in the word, it grants
+//!   them. What is left in its hand goes into the word.
 //! - *Whoever leaves the queue* without a grant serves too, for it may have stood in the way of one
 //!   who wants less; one that is leaked with a grant gives back.
 //!
@@ -144,14 +144,7 @@ impl RawSemaphore {
                 deadline,
                 leave: leave_queue,
             };
-            let must_wait = |_: &mut Queue| {
-                // ORDERING: Acquire; as in `try_take`, if they are there. Relaxed; a look.
-                let before =
-                    self.state.fetch_update(Ordering::Acquire, Ordering::Relaxed, |state| {
-                        Some(without(state, count).unwrap_or(state | WAITERS))
-                    });
-                before.is_ok_and(|state| without(state, count).is_none()).then_some(count)
-            };
+            let must_wait = |_: &mut Queue| (!self.try_take_or_announce(count)).then_some(count);
             match address::wait_in_queue(&request, must_wait, || ()) {
                 Ended::NotQueued | Ended::Granted(_) => return true,
                 Ended::TimedOut => return false,
@@ -160,20 +153,43 @@ impl RawSemaphore {
         }
     }
 
-    /// Adds `count` permits, and grants what is there to those who wait, in their order.
+    /// Takes `count` permits, or says that somebody waits for them. The bucket is locked.
+    fn try_take_or_announce(&self, count: usize) -> bool {
+        // ORDERING: Relaxed, here and below, unless it says otherwise; `WAITERS` changes under the
+        // bucket's lock.
+        let mut state = self.state.load(Ordering::Relaxed);
+        while state & WAITERS == 0 {
+            let rest = without(state, count);
+            let new = rest.unwrap_or(state | WAITERS);
+            // ORDERING: Acquire; as in `try_take`, if they are there.
+            match self.state.compare_exchange(state, new, Ordering::Acquire, Ordering::Relaxed) {
+                Ok(_) => return rest.is_some(),
+                Err(now) => state = now,
+            }
+        }
+        false
+    }
+
+    /// Grants `count` permits, and what is there besides, to those who wait, in their order; what
+    /// is left goes into the word.
     #[cold]
     fn serve(&self, count: usize) {
-        let mut queue = Queue::at(self.object());
-        self.put_back(count);
+        let mut in_hand = count;
         let mut is_done = false;
         while !is_done {
+            let mut queue = Queue::at(self.object());
             let mut woken = Woken::batch();
             for place in &mut woken {
-                *place = self.serve_first(&mut queue);
+                *place = self.serve_first(&mut queue, &mut in_hand);
                 is_done = place.is_none();
                 if is_done {
                     break;
                 }
+            }
+            if is_done && in_hand > 0 {
+                let more = |state| Some(with(state, in_hand));
+                // ORDERING: Release; as in `give`. Relaxed; it does not fail.
+                let _ = self.state.fetch_update(Ordering::Release, Ordering::Relaxed, more);
             }
             if queue.is_empty() {
                 // ORDERING: Relaxed; under the bucket's lock.
@@ -181,34 +197,28 @@ impl RawSemaphore {
             }
             drop(queue);
             Woken::schedule_all(&mut woken);
-            if is_done {
-                return;
-            }
-            queue = Queue::at(self.object());
         }
     }
 
-    /// Grants the first in the queue what it wants, if that is there.
-    fn serve_first(&self, queue: &mut Queue) -> Option<Woken> {
+    /// Grants the first in the queue what it wants, if so many are in hand or in the word.
+    fn serve_first(&self, queue: &mut Queue, in_hand: &mut usize) -> Option<Woken> {
         loop {
             let want = queue.front_want()?;
-            let rest = |state| (permits(state) >= want).then(|| state - want * ONE_PERMIT);
-            // ORDERING: Acquire; pairs with the Release of those who gave them, and the wake hands
-            // that on. Relaxed; a failure changes nothing.
-            self.state.fetch_update(Ordering::Acquire, Ordering::Relaxed, rest).ok()?;
+            let missing = want.saturating_sub(*in_hand);
+            if missing > 0 {
+                let rest =
+                    |state| (permits(state) >= missing).then(|| state - missing * ONE_PERMIT);
+                // ORDERING: Acquire; pairs with the Release of those who gave them, and the wake
+                // hands that on. Relaxed; a failure changes nothing.
+                self.state.fetch_update(Ordering::Acquire, Ordering::Relaxed, rest).ok()?;
+                *in_hand += missing;
+            }
             let woken = queue.grant_first(0, |other| other == want);
             if woken.is_some() {
+                *in_hand -= want;
                 return woken;
             }
-            self.put_back(want);
         }
-    }
-
-    /// Puts permits into the word, whoever waits.
-    fn put_back(&self, count: usize) {
-        let more = |state| Some(with(state, count));
-        // ORDERING: Release; as in `give`. Relaxed; it does not fail.
-        let _ = self.state.fetch_update(Ordering::Release, Ordering::Relaxed, more);
     }
 
     /// Whether it has `count` permits and nobody waits.
