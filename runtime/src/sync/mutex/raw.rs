@@ -101,12 +101,9 @@ impl RawMutex {
     #[inline]
     pub(in crate::sync) unsafe fn unlock(&self) {
         self.holder.leave();
-        // ORDERING: Relaxed; a first look, at what is the caller's own.
-        let state = self.state.load(Ordering::Relaxed);
-        let alone = state & (WAITERS | HANDOVER) == 0;
+        // Nobody waits if the word is what the caller has made of it: no look at it is needed.
         // ORDERING: Release; pairs with the Acquire of the next locker; publishes the section.
-        let free = || self.state.compare_exchange(state, 0, Ordering::Release, Ordering::Relaxed);
-        if !alone || free().is_err() {
+        if self.state.compare_exchange(held(), 0, Ordering::Release, Ordering::Relaxed).is_err() {
             self.unlock_contended();
         }
     }
