@@ -8,9 +8,9 @@
 //!
 //! - *Taker*: if `WAITERS` is not set and there are enough takes them by compare-and-swap. Else it
 //!   locks the bucket, looks again, sets `WAITERS` and enters.
-//! - *Giver*: if `WAITERS` is not set adds by compare-and-swap. Else it locks the bucket and serves:
-//!   as long as there are enough for the first in the queue, in its hand or in the word, it grants
-//!   them. What is left in its hand goes into the word.
+//! - *Giver*: if `WAITERS` is not set adds by compare-and-swap. Else it locks the bucket and
+//!   serves: as long as there are enough for the first in the queue, in its hand or in the word, it
+//!   grants them. What is left in its hand goes into the word.
 //! - *Whoever leaves the queue* without a grant serves too, for it may have stood in the way of one
 //!   who wants less; one that is leaked with a grant gives back.
 //!
