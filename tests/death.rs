@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use support::{GREEN, MAPPINGS, child, panic_of, shape, shapes, text_of, until};
 use sylvan::{Mapping, Runtime, thread};
+use sylvan_workspace::OnDrop;
 
 /// Whatever went wrong before, threads still run, wait and are joined.
 #[track_caller]
@@ -192,14 +193,6 @@ fn a_result_or_closure_whose_drop_panics_harms_nobody() {
             drop(cancelled.join());
         });
         goes_on(&runtime);
-    }
-}
-
-struct OnDrop<F: FnMut()>(F);
-
-impl<F: FnMut()> Drop for OnDrop<F> {
-    fn drop(&mut self) {
-        (self.0)();
     }
 }
 

@@ -10,16 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sylvan::thread;
-use sylvan_workspace::{everywhere, in_every_runtime, text_of, until};
-
-/// Calls a function when it is dropped.
-struct OnDrop<F: FnMut()>(F);
-
-impl<F: FnMut()> Drop for OnDrop<F> {
-    fn drop(&mut self) {
-        (self.0)();
-    }
-}
+use sylvan_workspace::{OnDrop, everywhere, in_every_runtime, text_of, until};
 
 #[test]
 fn neighbours_of_a_destructor_that_waits_do_not_look_panicking() {

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use support::{GREEN, MAPPINGS, child, shape, shapes, until, wait_for};
 use sylvan::{Handle, Mapping, Runtime, thread};
+use sylvan_workspace::OnDrop;
 
 /// Waits for ever in a destructor that runs while the thread is unwound.
 struct WaitsForEver;
@@ -23,15 +24,6 @@ struct WaitsForEver;
 impl Drop for WaitsForEver {
     fn drop(&mut self) {
         thread::park();
-    }
-}
-
-/// Calls its closure when it is dropped.
-struct OnDrop<F: FnMut()>(F);
-
-impl<F: FnMut()> Drop for OnDrop<F> {
-    fn drop(&mut self) {
-        (self.0)();
     }
 }
 

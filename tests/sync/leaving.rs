@@ -9,7 +9,7 @@ use std::time::Duration;
 use sylvan::sync::{Barrier, Event, Semaphore, WaitGroup};
 use sylvan::thread::{self, JoinHandle};
 use sylvan::{Mapping, Runtime};
-use sylvan_workspace::{in_child, in_every_runtime, outside, until};
+use sylvan_workspace::{OnDrop, in_child, in_every_runtime, outside, until};
 
 use crate::on_sylvan::settle;
 
@@ -355,15 +355,6 @@ fn two_runtimes_and_a_kernel_thread_share_a_semaphore() {
         foreign.join();
         assert!(semaphore.try_acquire_many(2).is_some(), "all are there, and nobody waits");
     });
-}
-
-/// Calls its closure when it is dropped.
-struct OnDrop<F: FnMut()>(F);
-
-impl<F: FnMut()> Drop for OnDrop<F> {
-    fn drop(&mut self) {
-        (self.0)();
-    }
 }
 
 #[test]

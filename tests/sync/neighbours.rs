@@ -5,16 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use sylvan::sync::{Condvar, Mutex, MutexGuard, RwLock, RwLockWriteGuard};
 use sylvan::thread;
-use sylvan_workspace::{everywhere, in_every_runtime, until};
-
-/// Calls a function when it is dropped.
-struct OnDrop<F: FnMut()>(F);
-
-impl<F: FnMut()> Drop for OnDrop<F> {
-    fn drop(&mut self) {
-        (self.0)();
-    }
-}
+use sylvan_workspace::{OnDrop, everywhere, in_every_runtime, until};
 
 /// Fails the current thread without the text on stderr.
 fn fail() -> ! {

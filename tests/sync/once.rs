@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use sylvan::sync::{Condvar, LazyLock, Mutex, Once, OnceLock};
 use sylvan::thread;
 use sylvan_workspace::{
-    Counts, everywhere, in_every_runtime, on_foreign_thread, outside, text_of, until,
+    Counts, OnDrop, everywhere, in_every_runtime, on_foreign_thread, outside, text_of, until,
 };
 
 use crate::on_sylvan::settle;
@@ -298,15 +298,6 @@ fn cancellation_that_came_before_is_delivered_unless_all_is_done() {
         once.call_once(|| ());
         assert_eq!((cell.set(1), *lazy), (Ok(()), 1));
     });
-}
-
-/// Calls its closure when it is dropped.
-struct OnDrop<F: FnMut()>(F);
-
-impl<F: FnMut()> Drop for OnDrop<F> {
-    fn drop(&mut self) {
-        (self.0)();
-    }
 }
 
 #[test]

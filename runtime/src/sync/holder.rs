@@ -47,18 +47,14 @@ impl Holder {
         self.by().first().map(|(thread, _)| *thread)
     }
 
-    /// Where the current thread has taken the lock, if it holds it.
-    pub(super) fn since(&self) -> Option<&'static Location<'static>> {
-        let me = current::me().id;
-        self.by().iter().find(|(thread, _)| *thread == me).map(|(_, since)| *since)
-    }
-
-    /// Called by a thread that is about to wait for the lock.
+    /// Called by a thread that is about to wait for `what` others hold, or run.
     pub(super) fn refuse_recursion(&self, what: &str, site: &'static Location<'static>) {
-        if let Some(since) = self.since() {
+        let me = current::me().id;
+        let since = self.by().iter().find(|(thread, _)| *thread == me).map(|(_, since)| *since);
+        if let Some(since) = since {
             panic!(
-                "a thread waits at {site} for a {what} that it holds itself, since {since}; it \
-                 would wait for ever, as it does in a release build"
+                "a thread waits at {site} for {what} itself, since {since}; it would wait for \
+                 ever, as it does in a release build"
             );
         }
     }
@@ -81,10 +77,6 @@ impl Holder {
     pub(super) fn leave(&self) {}
 
     pub(super) fn thread(&self) -> Option<NonZeroU64> {
-        None
-    }
-
-    pub(super) fn since(&self) -> Option<&'static Location<'static>> {
         None
     }
 

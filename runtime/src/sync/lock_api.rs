@@ -42,7 +42,7 @@ unsafe impl lock_api::RawMutex for RawMutex {
     #[inline]
     #[track_caller]
     fn lock(&self) {
-        self.0.lock();
+        self.0.lock_until(None);
     }
 
     #[inline]

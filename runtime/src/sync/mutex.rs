@@ -106,7 +106,7 @@ impl<T: ?Sized> Mutex<T> {
     #[inline]
     #[track_caller]
     pub fn lock(&self) -> LockResult<MutexGuard<'_, T>> {
-        self.raw.lock();
+        self.raw.lock_until(None);
         self.guard_result()
     }
 
@@ -206,7 +206,7 @@ impl<T: ?Sized> Mutex<T> {
     // SUSPENDS
     #[track_caller]
     pub(super) fn lock_after_wait(&self) -> LockResult<MutexGuard<'_, T>> {
-        self.raw.lock_without_switch_point();
+        self.raw.lock_without_switch_point(None);
         self.guard_result()
     }
 }

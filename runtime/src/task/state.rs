@@ -434,7 +434,6 @@ impl State {
     /// The 32 bits on which a kernel thread sleeps, and what they hold while it waits; `None`
     /// when its wait is over. The low half carries the life and all flags.
     #[cfg(not(loom))]
-    #[cfg_attr(loom, allow(dead_code, reason = "models have no futex"))]
     pub(crate) fn futex(&self) -> (&std::sync::atomic::AtomicU32, Option<u32>) {
         // ORDERING: Acquire; pairs with whoever ended the wait.
         let word = self.0.load(Ordering::Acquire);
@@ -446,13 +445,6 @@ impl State {
         // accessed here only by the kernel, through the futex call; Rust code reads the word whole.
         let low = unsafe { &*low };
         (low, (word & LIFE == WAITING).then_some(word as u32))
-    }
-
-    /// In a model nothing sleeps on the word: models end at what it decides.
-    #[cfg(loom)]
-    #[cfg_attr(loom, allow(dead_code, reason = "models have no futex"))]
-    pub(crate) fn futex(&self) -> (&std::sync::atomic::AtomicU32, Option<u32>) {
-        unreachable!("a model has no kernel threads")
     }
 
     /// Ends the open wait if `decide` says by which bit.

@@ -4,6 +4,7 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
+pub(super) use sylvan_workspace::OnDrop;
 use sylvan_workspace::text_of;
 
 use super::thread;
@@ -42,14 +43,5 @@ pub(super) fn panic_of<R>(f: impl FnOnce() -> R) -> String {
     match catch_unwind(AssertUnwindSafe(f)) {
         Ok(_) => panic!("it has to panic"),
         Err(payload) => text_of(&*payload).to_owned(),
-    }
-}
-
-/// Calls its closure when it is dropped, which may be while its thread panics.
-pub(super) struct OnDrop<F: FnMut()>(pub(super) F);
-
-impl<F: FnMut()> Drop for OnDrop<F> {
-    fn drop(&mut self) {
-        (self.0)();
     }
 }

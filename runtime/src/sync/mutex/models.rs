@@ -24,7 +24,7 @@ impl World {
     }
 
     fn section(&self) {
-        self.mutex.lock();
+        assert!(self.mutex.lock_until(None));
         self.inside();
     }
 

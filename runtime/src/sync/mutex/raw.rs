@@ -49,32 +49,20 @@ impl RawMutex {
         }
     }
 
-    /// Takes the mutex.
+    /// Takes the mutex unless it takes longer than until `deadline`; `None`: there is none.
     // SUSPENDS
     #[inline]
     #[track_caller]
-    pub(in crate::sync) fn lock(&self) {
+    pub(in crate::sync) fn lock_until(&self, deadline: Option<Instant>) -> bool {
         door::switch_point();
-        self.lock_without_switch_point();
+        self.lock_without_switch_point(deadline)
     }
 
     /// The same after a wait, which was a switch point already.
     // SUSPENDS
     #[inline]
     #[track_caller]
-    pub(in crate::sync) fn lock_without_switch_point(&self) {
-        let site = Location::caller();
-        if !self.try_lock_free() {
-            self.lock_contended(site, None);
-        }
-        self.holder.enter(site);
-    }
-
-    /// Takes the mutex unless it takes longer than until `deadline`; `None`: there is none.
-    // SUSPENDS
-    #[track_caller]
-    pub(in crate::sync) fn lock_until(&self, deadline: Option<Instant>) -> bool {
-        door::switch_point();
+    pub(in crate::sync) fn lock_without_switch_point(&self, deadline: Option<Instant>) -> bool {
         let site = Location::caller();
         let locked = self.try_lock_free() || self.lock_contended(site, deadline);
         if locked {
@@ -144,7 +132,7 @@ impl RawMutex {
                 return true;
             }
             if deadline.is_none() {
-                self.holder.refuse_recursion("mutex", site);
+                self.holder.refuse_recursion("a mutex that it holds", site);
             }
             let mut reason = Reason::new(WaitKind::Mutex, site);
             reason.owner = self.holder.thread();

@@ -224,12 +224,7 @@ impl RawOnce {
     /// Waits as long as the word is `word`, but for `WAITERS`.
     // SUSPENDS
     fn wait_for_change(&self, word: u32, site: &'static Location<'static>) {
-        if let Some(since) = self.holder.since() {
-            panic!(
-                "a thread waits at {site} for an initialisation that it runs itself, since \
-                 {since}; it would wait for ever, as it does in a release build"
-            );
-        }
+        self.holder.refuse_recursion("an initialisation that it runs", site);
         let waiting = word | WAITERS;
         // ORDERING: Relaxed; whoever settles the word and finds the bit locks the bucket, under
         // which this thread looks again.

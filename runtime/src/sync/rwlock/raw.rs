@@ -194,8 +194,7 @@ impl RawRwLock {
             let waiters = self.state.load(Ordering::Relaxed) & (WAITERS | HANDOVER);
             // ORDERING: Release; pairs with the Acquire of the readers that join.
             self.state.store(ONE_READER | waiters, Ordering::Release);
-            drop(queue);
-            self.serve_front();
+            self.serve_front(queue);
         }
     }
 
@@ -300,7 +299,7 @@ impl RawRwLock {
                 return true;
             }
             if deadline.is_none() {
-                self.holder.refuse_recursion("rwlock", site);
+                self.holder.refuse_recursion("a rwlock that it holds", site);
             }
             let kind = if want == READ { WaitKind::Read } else { WaitKind::Write };
             let mut reason = Reason::new(kind, site);
@@ -408,8 +407,7 @@ impl RawRwLock {
     /// Wakes the front of the queue if it can go in, for somebody who has left the queue or holds
     /// the lock.
     #[cold]
-    fn serve_front(&self) {
-        let queue = Queue::at(self.object());
+    fn serve_front(&self, queue: Queue) {
         let wakes = |state: u32| match queue.front_want() {
             Some(READ) => state & WRITER == 0,
             Some(_) => is_free(state),
@@ -455,6 +453,6 @@ unsafe fn leave_queue(object: *const (), want: usize, granted: Option<u32>) {
         // SAFETY: S1: as above.
         (Some(HANDED_OVER), _) => unsafe { lock.unlock_write() },
         // Those who stand in front now have not been looked at, or it was to try for them.
-        _ => lock.serve_front(),
+        _ => lock.serve_front(Queue::at(object)),
     }
 }
