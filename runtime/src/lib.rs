@@ -76,6 +76,7 @@
 mod clock;
 mod embed;
 mod fiber;
+mod future;
 #[cfg(feature = "macros")]
 mod macros;
 mod os;
@@ -91,6 +92,7 @@ pub mod time;
 mod wheel;
 
 pub use embed::{Builder, Handle, Runtime, join, run};
+pub use future::block_on;
 pub use sched::config::{Config, Mapping, ParseMappingError};
 #[cfg(feature = "macros")]
 pub use sylvan_macros::{main, test};

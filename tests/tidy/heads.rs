@@ -20,6 +20,7 @@ const UNSAFE_FILES: &[&str] = &[
     "runtime/src/fiber/native_x86_64.rs",
     "runtime/src/fiber/portable.rs",
     "runtime/src/fiber/segment.rs",
+    "runtime/src/future.rs",
     "runtime/src/os/arch.rs",
     "runtime/src/os/linux/barrier.rs",
     "runtime/src/os/linux/fault.rs",

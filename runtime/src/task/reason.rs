@@ -50,6 +50,8 @@ pub(crate) enum WaitKind {
     WaitGroup,
     /// `sync::Event::wait`.
     Event,
+    /// `block_on`.
+    Future,
 }
 
 impl WaitKind {
@@ -73,6 +75,7 @@ impl WaitKind {
             WaitKind::Semaphore => "waiting for permits of a semaphore",
             WaitKind::WaitGroup => "waiting for a group",
             WaitKind::Event => "waiting for an event",
+            WaitKind::Future => "waiting for a future",
         }
     }
 
@@ -88,7 +91,9 @@ impl WaitKind {
             // The condition is the program's.
             WaitKind::Condvar => Some(ForNothing::TimeOut),
             // They look at their word again.
-            WaitKind::Once | WaitKind::WaitGroup | WaitKind::Event => Some(ForNothing::TimeOut),
+            WaitKind::Once | WaitKind::WaitGroup | WaitKind::Event | WaitKind::Future => {
+                Some(ForNothing::TimeOut)
+            }
             // The permit is the program's; the two next rely on the wake that names their wait,
             // and so do those that keep their place in a queue.
             WaitKind::Park | WaitKind::Arm | WaitKind::Quiescence | WaitKind::Mutex => None,
