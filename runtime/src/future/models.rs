@@ -1,5 +1,6 @@
 //! Loom models of `block_on`: a wake before, during and after a poll is followed by another poll,
 //! which sees what came with it.
+#![forbid(unsafe_code)]
 
 use std::future::poll_fn;
 use std::task::{Poll, Waker};
