@@ -18,7 +18,7 @@ const LAYERS: [(&str, &[&str]); 8] = [
     ("L3", &["clock", "wheel", "task"]),
     ("L4", &["sched"]),
     ("L5", &["thread", "time"]),
-    ("L6", &["sync", "channel"]),
+    ("L6", &["sync", "channel", "future"]),
     ("L7", &["net", "fs", "process"]),
     ("L8", &["inspect", "embed", "testing", "macros", "lib"]),
 ];

@@ -28,7 +28,7 @@
 //! As in std, by the thread that panics while it holds a guard, and by no other: of several threads
 //! of a worker each has a panic of its own, also while a destructor waits.
 
-mod address;
+pub(crate) mod address;
 mod barging;
 mod barrier;
 mod condvar;
