@@ -58,8 +58,8 @@ impl<T> Receiver<T> {
     /// Returns a future that receives a message, for a task of any executor.
     ///
     /// It takes its place in the queue at its first poll, among threads and other futures. To drop
-    /// it loses no message. From blocking code, [`recv`](Receiver::recv) does the same. The receiver
-    /// of a timer keeps a green thread while its future waits.
+    /// it loses no message. From blocking code, [`recv`](Receiver::recv) does the same. The
+    /// receiver of a timer keeps a green thread while its future waits.
     ///
     /// # Errors
     ///

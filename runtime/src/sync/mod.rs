@@ -13,7 +13,7 @@
 //! | [`Once`], [`OnceLock`], [`LazyLock`], [`Barrier`] | – |
 //! | [`Semaphore`], [`WaitGroup`], [`Event`] | not in std at all |
 //!
-//! std's channels, `mpsc`, are not here; they block the worker.
+//! std's channels are in [`mpsc`]; [`channel`](crate::channel) has more.
 //!
 //! # Cancellation
 //!
@@ -37,6 +37,7 @@ mod holder;
 mod lazy_lock;
 #[cfg(feature = "lock_api")]
 pub mod lock_api;
+pub mod mpsc;
 mod mutex;
 mod once;
 mod once_lock;
