@@ -10,6 +10,8 @@
 //! reach.
 #![forbid(unsafe_code)]
 
+mod channels;
+
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
