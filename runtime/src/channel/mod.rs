@@ -67,6 +67,8 @@ mod errors;
 mod future;
 mod iter;
 mod macros;
+#[cfg(all(loom, test))]
+mod models;
 mod promises;
 mod receiver;
 mod select;
