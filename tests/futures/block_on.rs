@@ -51,9 +51,10 @@ fn wake_out_of_the_poll_itself_is_followed_by_another_poll() {
                 if polls == 3 {
                     return Poll::Ready(());
                 }
-                match by_clone {
-                    true => context.waker().clone().wake(),
-                    false => context.waker().wake_by_ref(),
+                let clone = by_clone.then(|| context.waker().clone());
+                match clone {
+                    Some(clone) => clone.wake(),
+                    None => context.waker().wake_by_ref(),
                 }
                 Poll::Pending
             }));

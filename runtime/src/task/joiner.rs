@@ -1,9 +1,9 @@
 //! Who waits for the end of a thread: another thread, or the waker of a future.
 //!
 //! The place is in the header of the thread that is waited for, and as small as can be: two words,
-//! which hold a counted reference to the waiting thread and the number of its wait, or the two words
-//! of a waker. The lowest bit of the second one tells which; it is free, for a number is stored
-//! shifted, and a waker's table has an even address.
+//! which hold a counted reference to the waiting thread and the number of its wait, or the two
+//! words of a waker. The lowest bit of the second one tells which; it is free, for a number is
+//! stored shifted, and a waker's table has an even address.
 //!
 //! Whose the place is says the state word of the header:
 //!

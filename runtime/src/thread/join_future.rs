@@ -1,13 +1,13 @@
 //! Join handles as futures: whoever writes `async` can wait for a thread with `.await`.
 //!
-//! What a poll leaves behind is a waker in the header of the thread, where `join` leaves the joining
-//! thread; see `task::joiner` for whose it is when. A poll with another waker takes the old one back
-//! and puts the new one in; if that fails, the thread has ended, and the poll gives its result. The
-//! drop of the future takes the waker back before the handle goes, so that it never outlives it in
-//! there.
+//! What a poll leaves behind is a waker in the header of the thread, where `join` leaves the
+//! joining thread; see `task::joiner` for whose it is when. A poll with another waker takes the old
+//! one back and puts the new one in; if that fails, the thread has ended, and the poll gives its
+//! result. The drop of the future takes the waker back before the handle goes, so that it never
+//! outlives it in there.
 //!
-//! Wakers are user code: they are cloned and dropped here by whoever polls and drops the future, and
-//! called by the ending side; see `life::make_courier`. Nothing is held meanwhile.
+//! Wakers are user code: they are cloned and dropped here by whoever polls and drops the future,
+//! and called by the ending side; see `life::make_courier`. Nothing is held meanwhile.
 
 #[cfg(all(loom, test))]
 mod models;
