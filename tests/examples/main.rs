@@ -76,6 +76,16 @@ fn dining_serves_tables_of_other_sizes() {
 }
 
 #[test]
+fn futures_says_what_its_header_says_under_every_mapping() {
+    let expected = promised(include_str!("../examples/futures.rs"));
+    for mapping in MAPPINGS {
+        let run = Run::of("futures").variable("SYLVAN_MAPPING", mapping);
+        let said = run.variable("SYLVAN_WORKERS", "1").succeeds();
+        assert_eq!(said.stdout, expected, "under {mapping}");
+    }
+}
+
+#[test]
 fn bank_says_what_its_header_says_under_every_mapping() {
     let expected = promised(include_str!("../../examples/bank.rs"));
     for mapping in ["n:1", "m:n"] {
