@@ -20,6 +20,8 @@ pub(crate) fn run(what: &str, count: &str) -> Result<(), String> {
         "park" => round_trips,
         "join" => joins,
         "scope" => scoped,
+        "send" => sends,
+        "rendezvous" => rendezvous,
         _ => return Err(format!("'{what}' is nothing that can be counted")),
     };
     sylvan_runtime(1).run(|| play(count));
@@ -98,4 +100,30 @@ fn scoped(count: u64) {
             scope.spawn(|| black_box(n));
         });
     }
+}
+
+/// Each is sent to a channel of many places and received again by the same thread.
+fn sends(count: u64) {
+    let (sender, receiver) = sylvan::channel::bounded(128);
+    for n in 0..count {
+        sender.send(n).expect("the receiver lives");
+        black_box(receiver.recv().expect("the sender lives"));
+    }
+}
+
+/// Two threads, two rendezvous each time: one there and one back.
+fn rendezvous(count: u64) {
+    let (there, at_there) = sylvan::channel::bounded(0);
+    let (back, at_back) = sylvan::channel::bounded(0);
+    let other = sylvan::thread::spawn(move || {
+        for n in at_there {
+            back.send(n).expect("the receiver lives");
+        }
+    });
+    for n in 0..count {
+        there.send(n).expect("the receiver lives");
+        black_box(at_back.recv().expect("the sender lives"));
+    }
+    drop(there);
+    other.join().expect("it does not panic");
 }
