@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 use std::hint::black_box;
+use std::task::Poll;
 
 use crate::peers::threads::sylvan_runtime;
 
@@ -22,6 +23,7 @@ pub(crate) fn run(what: &str, count: &str) -> Result<(), String> {
         "scope" => scoped,
         "send" => sends,
         "rendezvous" => rendezvous,
+        "block-on" => calls_of_block_on,
         _ => return Err(format!("'{what}' is nothing that can be counted")),
     };
     sylvan_runtime(1).run(|| play(count));
@@ -126,4 +128,13 @@ fn rendezvous(count: u64) {
     }
     drop(there);
     other.join().expect("it does not panic");
+}
+
+/// Of a future that is always ready, and is polled by a call.
+fn calls_of_block_on(count: u64) {
+    let mut one = std::future::poll_fn(|_| Poll::Ready(1));
+    for _ in 0..count {
+        let one: &mut (dyn Future<Output = u64> + Unpin) = &mut one;
+        black_box(sylvan::block_on(black_box(one)));
+    }
 }

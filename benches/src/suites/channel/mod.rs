@@ -14,6 +14,7 @@ mod blocking;
 mod fan_in;
 mod flow;
 mod ping_pong;
+mod ready_future;
 mod ring;
 mod select;
 mod skynet;
@@ -25,6 +26,7 @@ pub(super) fn rows(scale: Scale, workers: &[usize]) -> Vec<Row> {
     let mut rows = vec![
         uncontended::bounded(scale),
         uncontended::unbounded(scale),
+        ready_future::row(scale),
         select::by_macro(scale),
         select::by_set(scale),
         ping_pong::row(scale, 1),
