@@ -12,7 +12,6 @@
 //! No waker is cloned, called or dropped under the channel's lock: that is user code.
 
 use std::fmt;
-use std::marker::PhantomPinned;
 use std::mem;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -30,8 +29,6 @@ use crate::thread::{self, JoinHandle};
 #[must_use = "a future does nothing until it is awaited"]
 pub struct RecvFuture<'a, T> {
     from: From<'a, T>,
-    /// Others point to what lies in it.
-    _pinned: PhantomPinned,
 }
 
 enum From<'a, T> {
@@ -47,8 +44,6 @@ unsafe impl<T: Send> Send for RecvFuture<'_, T> {}
 #[must_use = "a future does nothing until it is awaited"]
 pub struct SendFuture<'a, T> {
     sending: Sending<'a, T>,
-    /// Others point to what lies in it.
-    _pinned: PhantomPinned,
 }
 
 // SAFETY: as for `RecvFuture`.
@@ -88,7 +83,7 @@ impl<T> Receiver<T> {
             Source::Timer(timer, message) => From::Timer(Awaited::new(timer), *message),
             Source::Never => From::Never,
         };
-        RecvFuture { from, _pinned: PhantomPinned }
+        RecvFuture { from }
     }
 }
 
@@ -103,7 +98,7 @@ impl<T> Sender<T> {
     ///
     /// The message, if all receivers have gone.
     pub fn send_async(&self, msg: T) -> SendFuture<'_, T> {
-        SendFuture { sending: Sending::new(&self.shared, msg), _pinned: PhantomPinned }
+        SendFuture { sending: Sending::new(&self.shared, msg) }
     }
 }
 

@@ -9,7 +9,7 @@
 //! | promise | what it means | who ends it |
 //! |---|---|---|
 //! | `Open` | both sides were chosen for each other; the sender owes a message | both |
-//! | `Waiting` | the same, and the receiver waits for it | the sender, or the receiver that leaves |
+//! | `Waiting` | the same, and the receiver waits for it | the sender; a receiver that leaves |
 //! | `Delivered` | the message is there | the receiver, by taking it |
 //! | `Refused` | the sender has gone without sending | the receiver, by seeing that |
 //! | `Withdrawn` | the receiver has gone without taking | the sender, by seeing that |
