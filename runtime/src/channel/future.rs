@@ -12,7 +12,6 @@
 //! No waker is cloned, called or dropped under the channel's lock: that is user code.
 
 use std::fmt;
-use std::mem;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -154,7 +153,8 @@ impl<'a> Awaited<'a> {
     fn poll(&self, context: &mut Context<'_>) -> Poll<Instant> {
         // Before the look at the clock: a sleeper that ends meanwhile wakes the new one.
         let mine = context.waker().clone();
-        drop(mem::replace(&mut *lock(&self.waker), Some(mine)));
+        let old = lock(&self.waker).replace(mine);
+        drop(old);
         if let Some(instant) = self.timer.receive_now() {
             return Poll::Ready(instant);
         }
