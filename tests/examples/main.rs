@@ -77,7 +77,7 @@ fn dining_serves_tables_of_other_sizes() {
 
 #[test]
 fn futures_says_what_its_header_says_under_every_mapping() {
-    let expected = promised(include_str!("../examples/futures.rs"));
+    let expected = promised(include_str!("../../examples/futures.rs"));
     for mapping in MAPPINGS {
         let run = Run::of("futures").variable("SYLVAN_MAPPING", mapping);
         let said = run.variable("SYLVAN_WORKERS", "1").succeeds();

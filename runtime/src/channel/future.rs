@@ -12,7 +12,6 @@
 //! No waker is cloned, called or dropped under the channel's lock: that is user code.
 
 use std::fmt;
-use std::mem;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -22,7 +21,7 @@ use crate::channel::errors::{RecvError, SendError};
 use crate::channel::receiver::{Receiver, Source};
 use crate::channel::sender::Sender;
 use crate::channel::timer::Timer;
-use crate::channel::wait::{Receiving, Sending};
+use crate::channel::wait::Waiting;
 use crate::thread::{self, JoinHandle};
 
 /// Receives a message when it is awaited; see [`Receiver::recv_async`].
@@ -32,7 +31,7 @@ pub struct RecvFuture<'a, T> {
 }
 
 enum From<'a, T> {
-    Channel(Receiving<'a, T>),
+    Channel(Waiting<'a, T>),
     Timer(Awaited<'a>, fn(Instant) -> T),
     Never,
 }
@@ -43,7 +42,7 @@ unsafe impl<T: Send> Send for RecvFuture<'_, T> {}
 /// Sends a message when it is awaited; see [`Sender::send_async`].
 #[must_use = "a future does nothing until it is awaited"]
 pub struct SendFuture<'a, T> {
-    sending: Sending<'a, T>,
+    sending: Waiting<'a, T>,
 }
 
 // SAFETY: as for `RecvFuture`.
@@ -79,7 +78,7 @@ impl<T> Receiver<T> {
     /// ```
     pub fn recv_async(&self) -> RecvFuture<'_, T> {
         let from = match &self.source {
-            Source::Channel(shared) => From::Channel(Receiving::new(shared)),
+            Source::Channel(shared) => From::Channel(Waiting::to_receive(shared)),
             Source::Timer(timer, message) => From::Timer(Awaited::new(timer), *message),
             Source::Never => From::Never,
         };
@@ -98,7 +97,7 @@ impl<T> Sender<T> {
     ///
     /// The message, if all receivers have gone.
     pub fn send_async(&self, msg: T) -> SendFuture<'_, T> {
-        SendFuture { sending: Sending::new(&self.shared, msg) }
+        SendFuture { sending: Waiting::to_send(&self.shared, msg) }
     }
 }
 
@@ -108,7 +107,7 @@ impl<T> Future for RecvFuture<'_, T> {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<T, RecvError>> {
         match &self.as_ref().get_ref().from {
             // SAFETY: S1: it is pinned.
-            From::Channel(receiving) => unsafe { receiving.poll(context.waker().clone()) }
+            From::Channel(receiving) => unsafe { receiving.poll_receive(context.waker().clone()) }
                 .map(|received| received.map_err(|_| RecvError)),
             From::Timer(awaited, message) => awaited.poll(context).map(message).map(Ok),
             From::Never => Poll::Pending,
@@ -122,7 +121,7 @@ impl<T> Future for SendFuture<'_, T> {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<(), SendError<T>>> {
         let sending = &self.as_ref().get_ref().sending;
         // SAFETY: S1: it is pinned.
-        unsafe { sending.poll(context.waker().clone()) }.map(|sent| sent.map_err(SendError))
+        unsafe { sending.poll_send(context.waker().clone()) }.map(|sent| sent.map_err(SendError))
     }
 }
 
@@ -154,7 +153,8 @@ impl<'a> Awaited<'a> {
     fn poll(&self, context: &mut Context<'_>) -> Poll<Instant> {
         // Before the look at the clock: a sleeper that ends meanwhile wakes the new one.
         let mine = context.waker().clone();
-        drop(mem::replace(&mut *lock(&self.waker), Some(mine)));
+        let old = lock(&self.waker).replace(mine);
+        drop(old);
         if let Some(instant) = self.timer.receive_now() {
             return Poll::Ready(instant);
         }

@@ -11,7 +11,7 @@
 //! | [`unbounded`] | sending never waits |
 //! | [`after`], [`at`], [`tick`], [`never`] | receivers that a clock sends to, or nobody |
 //! | [`select!`], [`select_biased!`], [`Select`] | one of several operations |
-//! | [`oneshot`], [`broadcast`], [`watch`] | one message; all messages for everybody; the latest value |
+//! | [`oneshot`], [`broadcast`], [`watch`] | one message; all for everybody; the latest value |
 //! | [`Receiver::recv_async`], [`Sender::send_async`] | both ends for tasks of any executor |
 //!
 //! ```

@@ -1,7 +1,7 @@
 //! The receiving side.
 
 use std::fmt;
-use std::panic::{RefUnwindSafe, UnwindSafe};
+use std::panic::{Location, RefUnwindSafe, UnwindSafe};
 use std::ptr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -65,8 +65,11 @@ impl<T> Receiver<T> {
         door::charge();
         match &self.source {
             Source::Channel(shared) => {
-                let mut wakes = Wakes::new();
                 let mut state = shared.lock();
+                if let Some(message) = state.receive_quietly() {
+                    return Ok(message);
+                }
+                let mut wakes = Wakes::new();
                 let received = state.receive(&mut wakes);
                 shared.unlock(state, &mut wakes);
                 received.map_err(|nothing| match nothing {
@@ -95,7 +98,7 @@ impl<T> Receiver<T> {
     #[inline]
     #[track_caller]
     pub fn recv(&self) -> Result<T, RecvError> {
-        self.receive(door::reason(WaitKind::Receive), None).map_err(|_| RecvError)
+        self.receive(None, Location::caller()).map_err(|_| RecvError)
     }
 
     /// Receives a message, and waits no longer than `timeout`.
@@ -114,8 +117,7 @@ impl<T> Receiver<T> {
     /// If no message came in time, or there is none and all senders have gone.
     #[track_caller]
     pub fn recv_timeout(&self, timeout: Duration) -> Result<T, RecvTimeoutError> {
-        let reason = door::reason(WaitKind::Receive);
-        self.receive_by(reason, clock::deadline_in(timeout))
+        self.receive_by(clock::deadline_in(timeout), Location::caller())
     }
 
     /// Receives a message, and waits no longer than until `deadline`.
@@ -129,12 +131,16 @@ impl<T> Receiver<T> {
     /// As [`Receiver::recv_timeout`].
     #[track_caller]
     pub fn recv_deadline(&self, deadline: Instant) -> Result<T, RecvTimeoutError> {
-        self.receive_by(door::reason(WaitKind::Receive), Some(deadline))
+        self.receive_by(Some(deadline), Location::caller())
     }
 
     // SUSPENDS
-    fn receive_by(&self, reason: Reason, deadline: Option<Instant>) -> Result<T, RecvTimeoutError> {
-        self.receive(reason, deadline).map_err(|not| match not {
+    fn receive_by(
+        &self,
+        deadline: Option<Instant>,
+        site: &'static Location<'static>,
+    ) -> Result<T, RecvTimeoutError> {
+        self.receive(deadline, site).map_err(|not| match not {
             NotReceived::TimedOut => RecvTimeoutError::Timeout,
             NotReceived::Disconnected => RecvTimeoutError::Disconnected,
         })
@@ -142,29 +148,39 @@ impl<T> Receiver<T> {
 
     // SUSPENDS
     #[inline]
-    fn receive(&self, reason: Reason, deadline: Option<Instant>) -> Result<T, NotReceived> {
+    fn receive(
+        &self,
+        deadline: Option<Instant>,
+        site: &'static Location<'static>,
+    ) -> Result<T, NotReceived> {
         match &self.source {
-            Source::Channel(shared) => shared.receive(reason, deadline),
-            Source::Timer(timer, message) => timer.receive(reason, deadline).map(message),
+            Source::Channel(shared) => shared.receive(deadline, site),
+            Source::Timer(timer, message) => {
+                timer.receive(Reason::new(WaitKind::Receive, site), deadline).map(message)
+            }
             Source::Never => loop {
                 door::switch_point();
                 if deadline.is_some_and(|deadline| deadline <= clock::now()) {
                     return Err(NotReceived::TimedOut);
                 }
-                timer::wait(reason, deadline);
+                timer::wait(Reason::new(WaitKind::Receive, site), deadline);
             },
         }
     }
 
     /// Completes the receive of a select.
     // SUSPENDS
-    pub(super) fn complete(&self, token: Token, reason: Reason) -> Result<T, RecvError> {
+    pub(super) fn complete(
+        &self,
+        token: Token,
+        site: &'static Location<'static>,
+    ) -> Result<T, RecvError> {
         match (&self.source, token) {
             (Source::Channel(shared), Token::Promise(number)) => {
-                match shared.receive_promised(number, reason) {
+                match shared.receive_promised(number, site) {
                     Some(message) => Ok(message),
                     // The other side was a select too, and has not kept its promise.
-                    None => shared.receive(reason, None).map_err(|_| RecvError),
+                    None => shared.receive(None, site).map_err(|_| RecvError),
                 }
             }
             (Source::Timer(_, message), Token::Instant(instant)) => Ok(message(instant)),
@@ -301,7 +317,7 @@ impl<T> Handle for Receiver<T> {
 
     fn is_ready(&self) -> bool {
         match &self.source {
-            Source::Channel(shared) => shared.lock().is_readable(ptr::null()),
+            Source::Channel(shared) => shared.lock().has_message(),
             Source::Timer(timer, _) => timer.is_due(),
             Source::Never => false,
         }
@@ -334,6 +350,13 @@ impl<T> Handle for Receiver<T> {
             }
         }
         waiter.outcome()
+    }
+
+    fn fetch(&self, deadline: Option<Instant>, site: &'static Location<'static>) -> bool {
+        match &self.source {
+            Source::Channel(shared) => shared.fetch(deadline, site),
+            _ => false,
+        }
     }
 
     fn release(&self, token: Token) {

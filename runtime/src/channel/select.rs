@@ -55,6 +55,12 @@ pub(super) trait Handle {
     /// Takes `waiter` out if it is still in, and gives its outcome if it has one.
     fn leave(&self, waiter: &Waiter) -> Option<Outcome>;
 
+    /// Waits for what would make the operation ready and is to come at once. True: it has come.
+    // SUSPENDS
+    fn fetch(&self, _deadline: Option<Instant>, _site: &'static Location<'static>) -> bool {
+        false
+    }
+
     /// Gives a chosen operation up.
     fn release(&self, token: Token);
 
@@ -212,6 +218,8 @@ impl<'a> Select<'a> {
     /// another thread.
     ///
     /// When the operation is tried, it may have to wait all the same: others may have come first.
+    /// At capacity 0 a sender that waits in a select makes nothing ready here, for
+    /// [`Receiver::try_recv`] does not meet it either.
     ///
     /// # Errors
     ///
@@ -224,6 +232,8 @@ impl<'a> Select<'a> {
     /// Waits until an operation is ready, and returns its index.
     ///
     /// When the operation is tried, it may have to wait all the same: others may have come first.
+    /// At capacity 0 a sender that waits in a select is chosen by this call, and its message lies in
+    /// the channel when it returns.
     ///
     /// # Blocking
     ///
@@ -361,7 +371,7 @@ impl SelectedOperation<'_> {
     #[track_caller]
     pub fn recv<T>(self, receiver: &Receiver<T>) -> Result<T, RecvError> {
         assert!(self.arm.is_of_receiver(receiver), "passed a receiver that wasn't selected");
-        receiver.complete(self.completed(), Reason::new(WaitKind::Receive, Location::caller()))
+        receiver.complete(self.completed(), Location::caller())
     }
 
     /// The token, which its caller completes.
