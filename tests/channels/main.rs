@@ -10,9 +10,11 @@
 //! on a virtual clock.
 #![forbid(unsafe_code)]
 
+mod budget;
 mod cancelled;
 mod dropped;
 mod futures;
 mod given_up;
+mod mixed;
 mod support;
 mod ways;
