@@ -10,9 +10,11 @@
 //! on a virtual clock.
 #![forbid(unsafe_code)]
 
+mod bad_input;
 mod budget;
 mod cancelled;
 mod dropped;
+mod fairness;
 mod futures;
 mod given_up;
 mod mixed;
