@@ -9,7 +9,7 @@ mod run;
 
 use std::fmt;
 use std::mem;
-use std::panic::Location;
+use std::panic::{Location, RefUnwindSafe, UnwindSafe};
 use std::time::{Duration, Instant};
 
 use crate::channel::errors::{
@@ -173,7 +173,6 @@ impl<'a> Select<'a> {
     /// If the list is empty: nothing would ever end the wait.
     #[track_caller]
     pub fn select(&mut self) -> SelectedOperation<'a> {
-        assert!(!self.arms.is_empty(), "{EMPTY}");
         let reason = Reason::new(WaitKind::Select, Location::caller());
         self.run(reason, Until::Deadline(None)).expect("it waits until one is chosen")
     }
@@ -187,6 +186,10 @@ impl<'a> Select<'a> {
     /// # Errors
     ///
     /// If none was ready in time.
+    ///
+    /// # Panics
+    ///
+    /// If the list is empty and no clock will ever show that the time is over.
     #[track_caller]
     pub fn select_timeout(
         &mut self,
@@ -244,7 +247,6 @@ impl<'a> Select<'a> {
     /// If the list is empty: nothing would ever end the wait.
     #[track_caller]
     pub fn ready(&mut self) -> usize {
-        assert!(!self.arms.is_empty(), "{EMPTY}");
         let reason = Reason::new(WaitKind::Select, Location::caller());
         self.watch(reason, Until::Deadline(None)).expect("it waits until one is ready")
     }
@@ -281,14 +283,21 @@ impl<'a> Select<'a> {
 
     // SUSPENDS
     fn run(&mut self, reason: Reason, until: Until) -> Option<SelectedOperation<'a>> {
+        self.refuse_to_wait_for_nothing(until);
         let Select { arms, waiters, is_biased, .. } = self;
         run::select(arms, |count| room(waiters, count), reason, until, *is_biased)
     }
 
     // SUSPENDS
     fn watch(&mut self, reason: Reason, until: Until) -> Option<usize> {
+        self.refuse_to_wait_for_nothing(until);
         let Select { arms, waiters, is_biased, .. } = self;
         run::watch(arms, |count| room(waiters, count), reason, until, *is_biased)
+    }
+
+    fn refuse_to_wait_for_nothing(&self, until: Until) {
+        let for_ever = matches!(until, Until::Deadline(None));
+        assert!(!(for_ever && self.arms.is_empty()), "{EMPTY}");
     }
 }
 
@@ -332,6 +341,9 @@ pub struct SelectedOperation<'a> {
     arm: Arm<'a>,
     token: Token,
 }
+
+impl UnwindSafe for SelectedOperation<'_> {}
+impl RefUnwindSafe for SelectedOperation<'_> {}
 
 impl SelectedOperation<'_> {
     /// Returns the index that the operation got when it was added.
