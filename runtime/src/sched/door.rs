@@ -73,6 +73,25 @@ pub(crate) fn begin(permit: bool) -> Pending {
     Pending { me, sequence, accepts, announced: true }
 }
 
+/// The same for a call that has just passed a [`switch_point`], and may hold a short lock by now:
+/// never unwinds. A cancellation that has come since then ends the wait at its commit.
+#[inline]
+pub(crate) fn begin_in_call() -> Pending {
+    let me = current::me();
+    let accepts = Accepts { permit: false, cancel: deliverable(&me) };
+    let sequence = me.state.begin_wait(accepts);
+    Pending { me, sequence, accepts, announced: true }
+}
+
+/// Charges a call that never switches to the current thread's budget: it leaves a debt to the next
+/// one that may.
+#[inline]
+pub(crate) fn charge() {
+    if let Some(core) = Core::current() {
+        core.charge();
+    }
+}
+
 /// Waits for the permit, the deadline, or a cancellation: for nothing that needs the number of the
 /// wait. The caller has just passed a [`switch_point`], so a cancellation that has come before was
 /// delivered.

@@ -8,6 +8,9 @@
 
 use std::cell::Cell;
 
+use crate::sched::worker::Core;
+use crate::task::current;
+
 /// A stream of numbers.
 #[derive(Clone, Debug)]
 pub(crate) struct Random(Cell<u64>);
@@ -42,6 +45,16 @@ impl Random {
     pub(crate) fn split(&self, number: u64) -> Random {
         Random::new(mix(self.0.get() ^ mix(number.wrapping_add(1))))
     }
+}
+
+/// A number below `count`, for a call that may choose: drawn from the seed in a seeded run, and
+/// from a stream of the kernel thread's elsewhere.
+pub(crate) fn choose_of(count: u64) -> u64 {
+    if let Some(run) = Core::current().and_then(|core| core.seeded.as_ref()) {
+        return run.choose_of(count);
+    }
+    let random = Random::new(current::next_choice());
+    random.below(count)
 }
 
 fn mix(mut x: u64) -> u64 {

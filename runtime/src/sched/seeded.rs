@@ -18,6 +18,7 @@
 //!
 //! What this file must never do: ask the real clock or an address for a choice, or lose a thread.
 
+mod draws;
 mod order;
 mod outsiders;
 mod plan;
@@ -83,6 +84,7 @@ struct Streams {
     in_place: Random,
     spurious: Random,
     faults: Random,
+    selects: Random,
 }
 
 struct VirtualTime {
@@ -122,6 +124,7 @@ impl Run {
                 in_place: seed.split(3),
                 spurious: seed.split(4),
                 faults: seed.split(5),
+                selects: seed.split(7),
             },
             order: RefCell::new(Order::new(plan.strategy, seed.split(6))),
             held_turns: Cell::new(0),
@@ -174,33 +177,6 @@ impl Run {
     /// Notes that the yield that comes now was drawn.
     pub(crate) fn note_drawn_yield(&self) {
         self.drawn_yield.set(true);
-    }
-
-    /// Whether what could run in place shall be a thread of its own instead.
-    pub(crate) fn keeps_out_of_place(&self) -> bool {
-        // A join never fails for want of a thread; where spawns do, it must not need one.
-        self.faults.get().spawn_one_in == 0 && self.streams.in_place.one_in(4)
-    }
-
-    /// An error, where the seed says that a spawn fails.
-    pub(crate) fn spawn_fault(&self) -> io::Result<()> {
-        self.fault(self.faults.get().spawn_one_in, io::ErrorKind::WouldBlock, "thread")
-    }
-
-    fn fault(&self, one_in: u32, kind: io::ErrorKind, what: &str) -> io::Result<()> {
-        if one_in == 0 || !self.streams.faults.one_in(one_in.into()) {
-            return Ok(());
-        }
-        let seed = self.plan().seed;
-        Err(io::Error::new(kind, format!("a {what} was refused on purpose (seed {seed})")))
-    }
-
-    /// When a timer fires that is meant for `deadline_ns`.
-    pub(crate) fn timer_ns(&self, deadline_ns: u64) -> u64 {
-        let max = self.faults.get().timers_late_max.as_nanos();
-        let max = u64::try_from(max).unwrap_or(u64::MAX - 1).min(u64::MAX - 1);
-        let late = if max == 0 { 0 } else { self.streams.faults.below(max + 1) };
-        deadline_ns.saturating_add(late)
     }
 
     pub(crate) fn set_faults(&self, faults: Faults) {

@@ -5,6 +5,7 @@
 //! duty; it is carried out once, or a thread never runs again.
 
 use std::ptr::NonNull;
+use std::task::Waker;
 
 use crate::sched::door;
 use crate::task::{Duty, Header, HeaderRef, Kind, Sequence};
@@ -12,7 +13,7 @@ use crate::task::{Duty, Header, HeaderRef, Kind, Sequence};
 /// How many are woken between two unlockings of a queue: some microseconds' work.
 const BATCH: usize = 32;
 
-/// A thread whose wait has ended, and which somebody has to schedule.
+/// A thread whose wait has ended, and which somebody has to schedule; or a task of somebody else's.
 #[must_use]
 pub(crate) struct Woken(Owed);
 
@@ -21,6 +22,8 @@ enum Owed {
     Nothing,
     Green(NonNull<Header>),
     Kernel(HeaderRef),
+    /// User code: it runs on the stack of whoever schedules, which is never the worker's own.
+    Task(Waker),
 }
 
 impl Woken {
@@ -39,18 +42,36 @@ impl Woken {
         }
     }
 
+    /// A task that waits in a future.
+    #[inline]
+    pub(crate) fn task(waker: Waker) -> Woken {
+        Woken(Owed::Task(waker))
+    }
+
     /// Places for those who are woken in one go.
     #[inline]
     pub(crate) fn batch() -> [Option<Woken>; BATCH] {
         [const { None }; BATCH]
     }
 
-    /// Carries out what is owed to those in the first places of a batch.
+    /// Carries out what is owed to those in the first places of a batch. A waker that panics keeps
+    /// nobody else from being woken.
     #[inline]
-    pub(crate) fn schedule_all(batch: &mut [Option<Woken>; BATCH]) {
-        for woken in batch.iter_mut().map_while(Option::take) {
-            woken.schedule();
+    pub(crate) fn schedule_all(batch: &mut [Option<Woken>]) {
+        struct Rest<'a>(std::slice::IterMut<'a, Option<Woken>>);
+        impl Rest<'_> {
+            fn schedule(&mut self) {
+                while let Some(woken) = self.0.next().and_then(Option::take) {
+                    woken.schedule();
+                }
+            }
         }
+        impl Drop for Rest<'_> {
+            fn drop(&mut self) {
+                self.schedule();
+            }
+        }
+        Rest(batch.iter_mut()).schedule();
     }
 
     /// Carries out what is owed.
@@ -62,6 +83,7 @@ impl Woken {
             // and lives until it has run.
             Owed::Green(thread) => door::schedule(unsafe { thread.as_ref() }),
             Owed::Kernel(thread) => door::schedule(&thread),
+            Owed::Task(waker) => waker.wake(),
         }
     }
 }

@@ -43,6 +43,7 @@ mod once_lock;
 mod poison;
 mod rwlock;
 mod semaphore;
+pub(crate) mod short_lock;
 mod wait_group;
 
 pub use std::sync::{Arc, LockResult, PoisonError, TryLockError, TryLockResult, Weak, atomic};

@@ -31,6 +31,8 @@ std::thread_local! {
     static BLOCKS: Cell<*const BlockCache> = const { Cell::new(ptr::null()) };
     /// A number for this kernel thread, which few others have; 0 until it is asked for.
     static TOKEN: Cell<u32> = const { Cell::new(0) };
+    /// Counts the choices that calls on this kernel thread have made.
+    static CHOICES: Cell<u64> = const { Cell::new(0) };
 }
 
 #[cfg(not(loom))]
@@ -65,6 +67,12 @@ fn new_token() -> u32 {
     let token = NEXT.fetch_add(1, Ordering::Relaxed) % ((1 << TOKEN_BITS) - 1) + 1;
     let _ = TOKEN.try_with(|cell| cell.set(token));
     token
+}
+
+/// A number that differs from that of the choice before, and from those of other kernel threads.
+pub(crate) fn next_choice() -> u64 {
+    let count = CHOICES.try_with(|cell| cell.replace(cell.get().wrapping_add(1))).unwrap_or(0);
+    count | u64::from(token()) << (64 - TOKEN_BITS)
 }
 
 /// The current green thread; null elsewhere.

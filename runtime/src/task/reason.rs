@@ -50,6 +50,12 @@ pub(crate) enum WaitKind {
     WaitGroup,
     /// `sync::Event::wait`.
     Event,
+    /// Sending on a channel.
+    Send,
+    /// Receiving from a channel.
+    Receive,
+    /// Several operations on channels.
+    Select,
 }
 
 impl WaitKind {
@@ -73,6 +79,9 @@ impl WaitKind {
             WaitKind::Semaphore => "waiting for permits of a semaphore",
             WaitKind::WaitGroup => "waiting for a group",
             WaitKind::Event => "waiting for an event",
+            WaitKind::Send => "sending on a channel",
+            WaitKind::Receive => "receiving from a channel",
+            WaitKind::Select => "waiting for one of several operations on channels",
         }
     }
 
@@ -93,6 +102,7 @@ impl WaitKind {
             // and so do those that keep their place in a queue.
             WaitKind::Park | WaitKind::Arm | WaitKind::Quiescence | WaitKind::Mutex => None,
             WaitKind::Read | WaitKind::Write | WaitKind::Semaphore | WaitKind::Barrier => None,
+            WaitKind::Send | WaitKind::Receive | WaitKind::Select => None,
         }
     }
 }

@@ -22,10 +22,10 @@
 
 use std::ptr;
 
-use crate::primitives::{AtomicBool, Cell, Mutex, MutexGuard, Ordering, const_fn};
+use crate::primitives::{Cell, const_fn};
 use crate::sched::woken::Woken;
 use crate::sync::address::{Leave, Request};
-use crate::sync::barging;
+use crate::sync::short_lock::{ShortGuard, ShortLock};
 use crate::task::{Header, Sequence};
 
 /// One who waits: lies on the stack of the thread that does. What others write lies in lines of its
@@ -120,18 +120,14 @@ impl Bucket {
     }
 }
 
-/// A lock with its bucket, in one line of the cache.
+/// A bucket with its lock, in one line of the cache.
 #[repr(align(64))]
-struct Entry {
-    bucket: Mutex<Bucket>,
-    /// Whether somebody has the lock; only to know how long it pays to stay away from it.
-    is_taken: AtomicBool,
-}
+struct Entry(ShortLock<Bucket>);
 
 impl Entry {
     const_fn! {
         const fn new() -> Entry {
-            Entry { bucket: Mutex::new(Bucket::new()), is_taken: AtomicBool::new(false) }
+            Entry(ShortLock::new(Bucket::new()))
         }
     }
 }
@@ -162,21 +158,14 @@ fn entry_of(_object: *const ()) -> &'static Entry {
 
 /// The queue of one address, locked.
 pub(in crate::sync) struct Queue {
-    entry: &'static Entry,
-    bucket: MutexGuard<'static, Bucket>,
+    bucket: ShortGuard<'static, Bucket>,
     object: *const (),
 }
 
 impl Queue {
     /// Locks the queue of those who wait for `object`.
     pub(in crate::sync) fn at(object: *const ()) -> Queue {
-        let entry = entry_of(object);
-        // ORDERING: Relaxed, here and below; a hint.
-        barging::back_off(|| entry.is_taken.load(Ordering::Relaxed));
-        // Nothing under this lock can panic.
-        let bucket = entry.bucket.lock().unwrap_or_else(|e| e.into_inner());
-        entry.is_taken.store(true, Ordering::Relaxed);
-        Queue { entry, bucket, object }
+        Queue { bucket: entry_of(object).0.lock(), object }
     }
 
     pub(super) fn object(&self) -> *const () {
@@ -399,12 +388,5 @@ impl Queue {
                 }
             }
         }
-    }
-}
-
-impl Drop for Queue {
-    fn drop(&mut self) {
-        // ORDERING: Relaxed; a hint. The lock is released next.
-        self.entry.is_taken.store(false, Ordering::Relaxed);
     }
 }

@@ -1,0 +1,311 @@
+//! How a select chooses: it tries its operations in turn, and if none need not wait, enters all of
+//! them and waits once.
+//!
+//! All its waiters stand for the same wait, so whoever ends it first decides which operation is
+//! chosen, and the others fail and pass on to whoever waits behind. *Entering* looks under each
+//! channel's lock whether the operation need wait still; if not, the wait is given up, all that was
+//! entered leaves, and the round begins anew. *Leaving* takes every lock once more, for until then
+//! somebody may be in the midst of finding that the wait is over; then at most one waiter has an
+//! outcome.
+//!
+//! Of those that are ready a random one is chosen: the operations are tried in an order that is
+//! drawn while they are tried, by the shuffle of Fisher and Yates, so that what is found at once
+//! costs one draw.
+
+use std::cell::Cell;
+use std::panic::Location;
+use std::ptr;
+use std::time::{Duration, Instant};
+
+use crate::channel::receiver::Receiver;
+use crate::channel::select::{Handle, SelectedOperation, Token};
+use crate::channel::sender::Sender;
+use crate::channel::timer;
+use crate::channel::waiter::{Kind, Outcome, Waiter};
+use crate::clock;
+use crate::sched::{door, random};
+use crate::task::{Reason, Unlink, WaitKind};
+
+/// An operation in a select.
+#[derive(Clone, Copy)]
+pub struct Arm<'a> {
+    handle: &'a dyn Handle,
+    channel: *const (),
+    sends: bool,
+    index: usize,
+}
+
+impl<'a> Arm<'a> {
+    /// The operation to send on `sender`.
+    #[inline]
+    pub fn sending<T>(sender: &'a Sender<T>, index: usize) -> Arm<'a> {
+        Arm { handle: sender, channel: sender.shared.address(), sends: true, index }
+    }
+
+    /// The operation to receive from `receiver`.
+    #[inline]
+    pub fn receiving<T>(receiver: &'a Receiver<T>, index: usize) -> Arm<'a> {
+        Arm { handle: receiver, channel: receiver.address(), sends: false, index }
+    }
+
+    pub(super) fn index(&self) -> usize {
+        self.index
+    }
+
+    pub(super) fn is_of_sender<T>(&self, sender: &Sender<T>) -> bool {
+        self.sends && ptr::eq(self.channel, sender.shared.address())
+    }
+
+    pub(super) fn is_of_receiver<T>(&self, receiver: &Receiver<T>) -> bool {
+        !self.sends && ptr::eq(self.channel, receiver.address())
+    }
+
+    pub(super) fn release(&self, token: Token) {
+        self.handle.release(token);
+    }
+}
+
+/// How long a select waits.
+#[derive(Clone, Copy)]
+pub(super) enum Until {
+    /// Not at all.
+    Now,
+    /// Until then; `None`: for ever.
+    Deadline(Option<Instant>),
+}
+
+impl Until {
+    /// Begins the call.
+    // SUSPENDS
+    fn begin(self) {
+        match self {
+            Until::Now => door::charge(),
+            Until::Deadline(_) => door::switch_point(),
+        }
+    }
+
+    /// Until when there is something to wait for. `Err`: there is not.
+    fn deadline(self) -> Result<Option<Instant>, ()> {
+        match self {
+            Until::Now => Err(()),
+            Until::Deadline(Some(deadline)) if deadline <= clock::now() => Err(()),
+            Until::Deadline(deadline) => Ok(deadline),
+        }
+    }
+}
+
+/// Chooses one of `arms`; `room` gives so many waiters.
+// SUSPENDS
+pub(super) fn select<'a, 'w>(
+    arms: &mut [Arm<'a>],
+    room: impl FnOnce(usize) -> &'w [Waiter],
+    reason: Reason,
+    until: Until,
+    is_biased: bool,
+) -> Option<SelectedOperation<'a>> {
+    until.begin();
+    if let Some(chosen) = attempt(arms, is_biased) {
+        return Some(chosen);
+    }
+    let mut deadline = until.deadline().ok()?;
+    let waiters = room(arms.len());
+    loop {
+        if let Some((place, Outcome::Chosen(token))) =
+            wait(arms, waiters, Kind::Selecting, reason, deadline)
+        {
+            return Some(SelectedOperation { arm: arms[place], token });
+        }
+        door::switch_point();
+        if let Some(chosen) = attempt(arms, is_biased) {
+            return Some(chosen);
+        }
+        deadline = until.deadline().ok()?;
+    }
+}
+
+/// Gives the index of one of `arms` that need not wait.
+// SUSPENDS
+pub(super) fn watch<'w>(
+    arms: &mut [Arm<'_>],
+    room: impl FnOnce(usize) -> &'w [Waiter],
+    reason: Reason,
+    until: Until,
+    is_biased: bool,
+) -> Option<usize> {
+    until.begin();
+    let is_ready = |arm: &Arm<'_>| arm.handle.is_ready().then_some(arm.index);
+    if let Some(index) = first(arms, is_biased, is_ready) {
+        return Some(index);
+    }
+    let mut deadline = until.deadline().ok()?;
+    let waiters = room(arms.len());
+    loop {
+        // What has become ready may be gone by now, so it is looked for in either case.
+        let _ = wait(arms, waiters, Kind::Watching, reason, deadline);
+        door::switch_point();
+        if let Some(index) = first(arms, is_biased, is_ready) {
+            return Some(index);
+        }
+        deadline = until.deadline().ok()?;
+    }
+}
+
+/// Chooses an operation that need not wait.
+#[inline]
+fn attempt<'a>(arms: &mut [Arm<'a>], is_biased: bool) -> Option<SelectedOperation<'a>> {
+    first(arms, is_biased, |arm| {
+        let token = arm.handle.attempt()?;
+        Some(SelectedOperation { arm: *arm, token })
+    })
+}
+
+/// What `look` gives of the first of `arms` of which it gives something.
+#[inline]
+fn first<'a, R>(
+    arms: &mut [Arm<'a>],
+    is_biased: bool,
+    look: impl Fn(&Arm<'a>) -> Option<R>,
+) -> Option<R> {
+    for place in 0..arms.len() {
+        let left = arms.len() - place;
+        if !is_biased && left > 1 {
+            arms.swap(place, place + random::choose_of(left as u64) as usize);
+        }
+        let found = look(&arms[place]);
+        if found.is_some() {
+            return found;
+        }
+    }
+    None
+}
+
+/// Enters all of `arms` and waits until one of them has an outcome, which is given with its place.
+/// `None`: the time is over, or one need not wait any more.
+// SUSPENDS
+fn wait(
+    arms: &[Arm<'_>],
+    waiters: &[Waiter],
+    kind: Kind,
+    reason: Reason,
+    mut deadline: Option<Instant>,
+) -> Option<(usize, Outcome)> {
+    let pending = door::begin_in_call();
+    let entered = Entered { arms, waiters, count: Cell::new(0) };
+    let mut must_wait = true;
+    for (arm, waiter) in arms.iter().zip(waiters) {
+        waiter.set_kind(kind);
+        waiter.set_thread(pending.header(), pending.sequence());
+        // SAFETY: S1: `entered` takes it out before the caller's frame, or list, goes on. S2: it
+        // has left the last time.
+        must_wait = unsafe { arm.handle.enter(waiter, pending.header()) };
+        if !must_wait {
+            break;
+        }
+        entered.count.set(entered.count.get() + 1);
+        deadline = timer::earlier(deadline, arm.handle.deadline());
+    }
+    if must_wait {
+        let object = arms.first().map_or(ptr::null(), |arm| arm.channel).addr();
+        let unlink = Unlink { waiter: ptr::from_ref(&entered).cast(), call: leave_leaked };
+        pending.wait_in_queue(Reason { object, ..reason }, deadline, Some(unlink));
+    } else {
+        pending.abandon();
+    }
+    entered.leave()
+}
+
+/// The arms whose waiters have entered. Its drop leaves, and gives up what was chosen.
+struct Entered<'a> {
+    arms: &'a [Arm<'a>],
+    waiters: &'a [Waiter],
+    count: Cell<usize>,
+}
+
+impl Entered<'_> {
+    /// Leaves, and gives the outcome that one of them has, if one has.
+    fn leave(&self) -> Option<(usize, Outcome)> {
+        let mut found = None;
+        for place in 0..self.count.replace(0) {
+            if let Some(outcome) = self.arms[place].handle.leave(&self.waiters[place]) {
+                found = Some((place, outcome));
+            }
+        }
+        found
+    }
+
+    /// Leaves, and gives up what was chosen.
+    fn leave_for_good(&self) {
+        if let Some((place, Outcome::Chosen(token))) = self.leave() {
+            self.arms[place].release(token);
+        }
+    }
+}
+
+impl Drop for Entered<'_> {
+    fn drop(&mut self) {
+        self.leave_for_good();
+    }
+}
+
+/// [`Unlink`] for a select.
+///
+/// # Safety
+/// S1: `entered` is an [`Entered`] on the stack of a thread that is leaked in its wait.
+unsafe fn leave_leaked(entered: *const ()) {
+    // SAFETY: S1: it lives, and its thread never goes on.
+    let entered = unsafe { &*entered.cast::<Entered<'_>>() };
+    entered.leave_for_good();
+}
+
+/// [`Select::try_select`](super::Select::try_select) for `select!`.
+#[inline]
+pub fn try_select_fixed<'a, const COUNT: usize>(
+    mut arms: [Arm<'a>; COUNT],
+    is_biased: bool,
+) -> Option<SelectedOperation<'a>> {
+    door::charge();
+    attempt(&mut arms, is_biased)
+}
+
+/// [`Select::select`](super::Select::select) for `select!`.
+// SUSPENDS
+#[inline]
+#[track_caller]
+pub fn select_fixed<'a, const COUNT: usize>(
+    arms: [Arm<'a>; COUNT],
+    is_biased: bool,
+) -> SelectedOperation<'a> {
+    let reason = Reason::new(WaitKind::Select, Location::caller());
+    fixed(arms, reason, None, is_biased).expect("it waits until one is chosen")
+}
+
+/// [`Select::select_timeout`](super::Select::select_timeout) for `select!`.
+// SUSPENDS
+#[track_caller]
+pub fn select_fixed_timeout<'a, const COUNT: usize>(
+    arms: [Arm<'a>; COUNT],
+    timeout: Duration,
+    is_biased: bool,
+) -> Option<SelectedOperation<'a>> {
+    let reason = Reason::new(WaitKind::Select, Location::caller());
+    fixed(arms, reason, clock::deadline_in(timeout), is_biased)
+}
+
+// SUSPENDS
+#[inline]
+fn fixed<'a, const COUNT: usize>(
+    mut arms: [Arm<'a>; COUNT],
+    reason: Reason,
+    deadline: Option<Instant>,
+    is_biased: bool,
+) -> Option<SelectedOperation<'a>> {
+    let mut waiters: Option<[Waiter; COUNT]> = None;
+    let room = &mut waiters;
+    select(
+        &mut arms,
+        move |_| &room.insert(std::array::from_fn(|_| Waiter::new(Kind::Selecting)))[..],
+        reason,
+        Until::Deadline(deadline),
+        is_biased,
+    )
+}

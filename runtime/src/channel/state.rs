@@ -1,0 +1,402 @@
+//! What a channel's lock guards: messages, those who wait, and every step that changes them.
+//!
+//! Each method is one step, under the lock. None of them waits, unwinds or runs user code: a
+//! message is moved, never dropped or cloned, and whom a step wakes is left in [`Wakes`], to be
+//! scheduled when the lock is not held any more.
+//!
+//! # What holds between steps
+//!
+//! - Receivers wait only while no message is there, and senders only while there is no room: each
+//!   step that brings a message or room gives it to the first who waits for it. So nothing barges,
+//!   and whoever is woken has got what it waited for.
+//! - Room that a select was promised is taken: `reserved` counts it as if the message were there.
+//! - A channel of capacity 0 has no room at all: a message changes sides while both are there. The
+//!   one exception is a message that was *put back*, because its receiver had gone in the midst of
+//!   that: it lies in front of all others until the next receiver takes it.
+//! - Nobody waits any more once the channel is disconnected.
+
+mod chosen;
+
+use crate::channel::buffer::Buffer;
+use crate::channel::promises::{Promise, Promises};
+use crate::channel::select::Token;
+use crate::channel::waiter::{Kind, List, Outcome, Phase, Waiter};
+use crate::sched::woken::Woken;
+use crate::task::Header;
+
+pub(super) use chosen::Refused;
+
+pub(super) struct State<T> {
+    /// `usize::MAX` if there is no bound.
+    capacity: usize,
+    buffer: Buffer<T>,
+    /// Room that selects were promised.
+    reserved: usize,
+    pub(super) senders: Side,
+    pub(super) receivers: Side,
+    promises: Promises<T>,
+    /// Whether all senders have gone.
+    no_senders: bool,
+    /// Whether all receivers have gone.
+    no_receivers: bool,
+}
+
+/// Those who wait on one side.
+pub(super) struct Side {
+    /// For a message of their own.
+    pub(super) waiting: List,
+    /// To hear that they need not wait: they take nothing.
+    pub(super) watching: List,
+}
+
+// SAFETY: CHANNEL-LOCK: the waiters are reached by whoever holds the lock, and messages are sent to
+// another thread only if they may be.
+unsafe impl<T: Send> Send for State<T> {}
+
+/// Why nothing was received.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Nothing {
+    Empty,
+    Disconnected,
+}
+
+/// Why a message was not sent.
+pub(super) enum NotSent<T> {
+    Full(T),
+    Disconnected(T),
+}
+
+/// Whom a step has woken.
+pub(super) struct Wakes {
+    /// One whose wait has ended, one more for the room that it leaves, and who gets that message.
+    woken: [Option<Woken>; 3],
+    count: usize,
+    /// Those who watch have something to look at.
+    pub(super) readable: bool,
+    pub(super) writable: bool,
+}
+
+impl Wakes {
+    #[inline]
+    pub(super) const fn new() -> Wakes {
+        Wakes { woken: [const { None }; 3], count: 0, readable: false, writable: false }
+    }
+
+    #[inline]
+    fn add(&mut self, woken: Woken) {
+        self.woken[self.count] = Some(woken);
+        self.count += 1;
+    }
+
+    /// Carries out what is owed; no lock is held.
+    #[inline]
+    pub(super) fn schedule(&mut self) {
+        if self.count > 0 {
+            Woken::schedule_all(&mut self.woken);
+            self.count = 0;
+        }
+    }
+}
+
+impl<T> State<T> {
+    pub(super) const fn new(capacity: usize) -> State<T> {
+        State {
+            capacity,
+            buffer: Buffer::new(),
+            reserved: 0,
+            senders: Side { waiting: List::new(), watching: List::new() },
+            receivers: Side { waiting: List::new(), watching: List::new() },
+            promises: Promises::new(),
+            no_senders: false,
+            no_receivers: false,
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.buffer.len()
+    }
+
+    fn is_disconnected(&self) -> bool {
+        self.no_senders || self.no_receivers
+    }
+
+    fn has_room(&self) -> bool {
+        self.buffer.len() + self.reserved < self.capacity
+    }
+
+    /// Whether a select's receive need not wait. `me` does not meet itself.
+    pub(super) fn is_readable(&self, me: *const Header) -> bool {
+        self.buffer.len() > 0
+            || self.is_disconnected()
+            || self.senders.waiting.iter().any(|sender| !sender.is_of(me))
+    }
+
+    /// Whether a select's send need not wait. `me` does not meet itself.
+    pub(super) fn is_writable(&self, me: *const Header) -> bool {
+        self.has_room()
+            || self.is_disconnected()
+            || self.receivers.waiting.iter().any(|receiver| !receiver.is_of(me))
+    }
+
+    pub(super) fn is_sender_waiting(&self) -> bool {
+        !self.senders.waiting.is_empty()
+    }
+
+    /// Sends `message` if that needs no wait.
+    #[inline]
+    pub(super) fn send(&mut self, message: T, wakes: &mut Wakes) -> Result<(), NotSent<T>> {
+        if self.is_disconnected() {
+            return Err(NotSent::Disconnected(message));
+        }
+        let Err(message) = self.give(message, wakes) else { return Ok(()) };
+        if !self.has_room() {
+            return Err(NotSent::Full(message));
+        }
+        self.push(message, wakes);
+        Ok(())
+    }
+
+    /// Receives a message if that needs no wait.
+    #[inline]
+    pub(super) fn receive(&mut self, wakes: &mut Wakes) -> Result<T, Nothing> {
+        if let Some(message) = self.buffer.pop_front() {
+            self.note_room(wakes);
+            return Ok(message);
+        }
+        if let Some(message) = self.take_from_sender(wakes) {
+            return Ok(message);
+        }
+        Err(if self.is_disconnected() { Nothing::Disconnected } else { Nothing::Empty })
+    }
+
+    /// Enters a receiver that found nothing.
+    ///
+    /// # Safety
+    /// S1, S2: as of [`List::enter`].
+    pub(super) unsafe fn enter_receiver(
+        &mut self,
+        receiver: &Waiter,
+        in_front: bool,
+        wakes: &mut Wakes,
+    ) {
+        // SAFETY: S1, S2 are ours of the same numbers.
+        unsafe { self.receivers.waiting.enter(receiver, in_front) };
+        wakes.writable |= !self.senders.watching.is_empty();
+    }
+
+    /// Enters a sender that found no room.
+    ///
+    /// # Safety
+    /// S1, S2: as of [`List::enter`].
+    pub(super) unsafe fn enter_sender(&mut self, sender: &Waiter, wakes: &mut Wakes) {
+        // SAFETY: S1, S2 are ours of the same numbers.
+        unsafe { self.senders.waiting.enter(sender, false) };
+        wakes.readable |= !self.receivers.watching.is_empty();
+    }
+
+    /// Takes a receiver out whose wait has not ended as it wished, or whose outcome nobody will
+    /// look at, and passes on what it was given.
+    pub(super) fn leave_receiver(&mut self, receiver: &Waiter, wakes: &mut Wakes) -> Option<T> {
+        match receiver.phase() {
+            Phase::Outside => None,
+            Phase::Queued => {
+                self.receivers.waiting.remove(receiver);
+                None
+            }
+            Phase::Promised(number) => {
+                receiver.set_phase(Phase::Outside);
+                *self.promises.at(number) = Promise::Withdrawn;
+                None
+            }
+            Phase::Ended(outcome) => {
+                receiver.set_phase(Phase::Outside);
+                match (outcome, receiver.kind()) {
+                    (Outcome::Done, Kind::Holding(place)) => {
+                        // SAFETY: the message was written there, and is taken once.
+                        let message = unsafe { place.cast::<T>().read() };
+                        self.put_back(message, wakes)
+                    }
+                    (Outcome::Chosen(Token::Promise(number)), _) => self.withdraw(number, wakes),
+                    _ => None,
+                }
+            }
+        }
+    }
+
+    /// Takes a sender out whose wait has not ended as it wished.
+    pub(super) fn leave_sender(&mut self, sender: &Waiter) {
+        if let Phase::Queued = sender.phase() {
+            self.senders.waiting.remove(sender);
+        }
+    }
+
+    /// Disconnects the channel, for its last sender has gone. Those who wait are still to be woken.
+    pub(super) fn end_sending(&mut self) {
+        self.no_senders = true;
+    }
+
+    /// The same for the last receiver. Gives the messages that nobody will receive, to be dropped
+    /// without the lock.
+    pub(super) fn end_receiving(&mut self) -> Buffer<T> {
+        self.no_receivers = true;
+        std::mem::replace(&mut self.buffer, Buffer::new())
+    }
+
+    /// Wakes some who wait, for the channel is disconnected. False: nobody was left.
+    pub(super) fn wake_disconnected(&mut self, batch: &mut [Option<Woken>]) -> bool {
+        for place in &mut *batch {
+            while place.is_none() {
+                let first = self.senders.waiting.pop().or_else(|| self.receivers.waiting.pop());
+                let Some(waiter) = first else { return false };
+                *place = waiter.end(match waiter.kind() {
+                    Kind::Selecting => Outcome::Chosen(Token::Disconnected),
+                    _ => Outcome::Disconnected,
+                });
+            }
+        }
+        true
+    }
+
+    /// Wakes some of those who watch to receive. False: nobody was left.
+    pub(super) fn wake_watchers_of_receivers(&mut self, batch: &mut [Option<Woken>]) -> bool {
+        wake_watchers(&mut self.receivers.watching, batch)
+    }
+
+    /// Wakes some of those who watch to send. False: nobody was left.
+    pub(super) fn wake_watchers_of_senders(&mut self, batch: &mut [Option<Woken>]) -> bool {
+        wake_watchers(&mut self.senders.watching, batch)
+    }
+
+    /// Gives `message` to the first receiver that waits.
+    #[inline]
+    fn give(&mut self, message: T, wakes: &mut Wakes) -> Result<(), T> {
+        if self.receivers.waiting.is_empty() { Err(message) } else { self.hand(message, wakes) }
+    }
+
+    fn hand(&mut self, mut message: T, wakes: &mut Wakes) -> Result<(), T> {
+        while let Some(receiver) = self.receivers.waiting.pop() {
+            let woken = match receiver.kind() {
+                Kind::Holding(place) => {
+                    let place = place.cast::<T>();
+                    // SAFETY: CHANNEL-LOCK: a receiver's place is empty while it waits.
+                    unsafe { place.write(message) };
+                    let woken = receiver.end(Outcome::Done);
+                    if woken.is_none() {
+                        // SAFETY: the wait ended otherwise, so nobody has read it or will.
+                        message = unsafe { place.read() };
+                        continue;
+                    }
+                    woken
+                }
+                _ => {
+                    let number = self.promises.add(Promise::Delivered(message));
+                    let woken = receiver.end(Outcome::Chosen(Token::Promise(number)));
+                    if woken.is_none() {
+                        message = delivered(self.promises.remove(number));
+                        continue;
+                    }
+                    woken
+                }
+            };
+            woken.into_iter().for_each(|woken| wakes.add(woken));
+            return Ok(());
+        }
+        Err(message)
+    }
+
+    /// Takes the message of the first sender that waits with one at hand.
+    #[inline]
+    fn take_from_sender(&mut self, wakes: &mut Wakes) -> Option<T> {
+        if self.senders.waiting.is_empty() {
+            return None;
+        }
+        for sender in self.senders.waiting.iter() {
+            if let Kind::Holding(place) = sender.kind() {
+                self.senders.waiting.remove(sender);
+                if let Some(message) = take_message(sender, place, wakes) {
+                    return Some(message);
+                }
+            }
+        }
+        None
+    }
+
+    fn push(&mut self, message: T, wakes: &mut Wakes) {
+        self.buffer.push_back(message, self.capacity);
+        wakes.readable |= !self.receivers.watching.is_empty();
+    }
+
+    /// Gives the room for one message, if there is any, to the first sender that waits.
+    #[inline]
+    fn note_room(&mut self, wakes: &mut Wakes) {
+        if !self.senders.waiting.is_empty() {
+            self.admit_sender(wakes);
+        }
+        wakes.writable |= !self.senders.watching.is_empty();
+    }
+
+    fn admit_sender(&mut self, wakes: &mut Wakes) {
+        while self.has_room()
+            && let Some(sender) = self.senders.waiting.pop()
+        {
+            if let Kind::Holding(place) = sender.kind() {
+                if let Some(message) = take_message(sender, place, wakes) {
+                    if let Err(message) = self.give(message, wakes) {
+                        self.push(message, wakes);
+                    }
+                    return;
+                }
+            } else {
+                self.reserved += 1;
+                if let Some(woken) = sender.end(Outcome::Chosen(Token::Reserved)) {
+                    return wakes.add(woken);
+                }
+                self.reserved -= 1;
+            }
+        }
+    }
+
+    /// Gives a message that has lost its receiver to the next one, or puts it in front of all
+    /// others. Gives it back if there is nobody who could receive it.
+    fn put_back(&mut self, message: T, wakes: &mut Wakes) -> Option<T> {
+        if self.no_receivers {
+            return Some(message);
+        }
+        if let Err(message) = self.give(message, wakes) {
+            self.buffer.push_front(message);
+            wakes.readable |= !self.receivers.watching.is_empty();
+        }
+        None
+    }
+}
+
+/// Wakes some of those who watch. False: nobody was left.
+fn wake_watchers(watching: &mut List, batch: &mut [Option<Woken>]) -> bool {
+    for place in batch {
+        while place.is_none() {
+            let Some(waiter) = watching.pop() else { return false };
+            *place = waiter.end(Outcome::Ready);
+        }
+    }
+    true
+}
+
+/// Takes the message out of `place`, of a sender that has been taken out, unless its wait has ended
+/// otherwise.
+#[inline]
+fn take_message<T>(sender: &Waiter, place: *mut (), wakes: &mut Wakes) -> Option<T> {
+    // SAFETY: CHANNEL-LOCK: a sender's place has its message while it waits. As soon as the wait
+    // has ended the place may go, so it is copied before.
+    let message = unsafe { place.cast::<std::mem::MaybeUninit<T>>().read() };
+    wakes.add(sender.end(Outcome::Done)?);
+    // SAFETY: it is the message, which the sender regards as gone now; were it not, the copy would
+    // have been forgotten above.
+    Some(unsafe { message.assume_init() })
+}
+
+fn delivered<T>(promise: Promise<T>) -> T {
+    match promise {
+        Promise::Delivered(message) => message,
+        _ => unreachable!("it was looked at"),
+    }
+}

@@ -1,0 +1,191 @@
+//! The steps of selects: choosing an operation, and completing it or giving it up.
+//!
+//! Between the two an operation is room that is kept (`reserved`), or a promise; see
+//! [`Promises`](crate::channel::promises::Promises). As in all steps the lock is held, and nothing
+//! waits or runs user code.
+
+use crate::channel::promises::Promise;
+use crate::channel::select::Token;
+use crate::channel::state::{Nothing, State, Wakes, delivered};
+use crate::channel::waiter::{Kind, Outcome, Phase, Waiter};
+
+impl<T> State<T> {
+    /// Chooses the receive of a select, if that needs no wait.
+    pub(in crate::channel) fn select_receive(&mut self, wakes: &mut Wakes) -> Option<Token> {
+        match self.receive(wakes) {
+            Ok(message) => Some(Token::Promise(self.promises.add(Promise::Delivered(message)))),
+            Err(Nothing::Disconnected) => Some(Token::Disconnected),
+            Err(Nothing::Empty) => self.meet_selecting_sender(wakes).map(Token::Promise),
+        }
+    }
+
+    /// Chooses the send of a select, if that needs no wait.
+    pub(in crate::channel) fn select_send(&mut self, wakes: &mut Wakes) -> Option<Token> {
+        if self.is_disconnected() {
+            return Some(Token::Disconnected);
+        }
+        if self.has_room() {
+            self.reserved += 1;
+            return Some(Token::Reserved);
+        }
+        while let Some(receiver) = self.receivers.waiting.pop() {
+            if let Some(number) = self.choose(receiver, wakes) {
+                return Some(Token::Promise(number));
+            }
+        }
+        None
+    }
+
+    /// Chooses the first sender that waits in a select, and has yet to write its message.
+    pub(in crate::channel) fn meet_selecting_sender(&mut self, wakes: &mut Wakes) -> Option<usize> {
+        for sender in self.senders.waiting.iter() {
+            if let Kind::Selecting = sender.kind() {
+                self.senders.waiting.remove(sender);
+                let number = self.choose(sender, wakes);
+                if number.is_some() {
+                    return number;
+                }
+            }
+        }
+        None
+    }
+
+    /// Ends the wait of `waiter`, which has been taken out, with a promise.
+    fn choose(&mut self, waiter: &Waiter, wakes: &mut Wakes) -> Option<usize> {
+        let number = self.promises.add(Promise::Open);
+        match waiter.end(Outcome::Chosen(Token::Promise(number))) {
+            Some(woken) => {
+                wakes.add(woken);
+                Some(number)
+            }
+            None => {
+                self.promises.remove(number);
+                None
+            }
+        }
+    }
+
+    /// Takes the message of the promise of that number. `Ok(None)`: it is not there yet, and
+    /// `receiver` is who waits for it. `Err`: the sender has gone without sending.
+    ///
+    /// # Safety
+    /// S1, S2: as of [`List::enter`].
+    pub(in crate::channel) unsafe fn redeem(
+        &mut self,
+        number: usize,
+        receiver: &Waiter,
+    ) -> Result<Option<T>, Refused> {
+        let promise = self.promises.at(number);
+        if let Promise::Open | Promise::Waiting(_) = promise {
+            *promise = Promise::Waiting(receiver);
+            receiver.set_phase(Phase::Promised(number));
+            return Ok(None);
+        }
+        match self.promises.remove(number) {
+            Promise::Delivered(message) => Ok(Some(message)),
+            _ => Err(Refused),
+        }
+    }
+
+    /// Takes the message of a promise that is kept already, if it is.
+    pub(in crate::channel) fn redeem_kept(&mut self, number: usize) -> Option<T> {
+        match self.promises.at(number) {
+            Promise::Delivered(_) => Some(delivered(self.promises.remove(number))),
+            _ => None,
+        }
+    }
+
+    /// Completes the send of a select. Gives the message back if nobody can receive it.
+    pub(in crate::channel) fn complete_send(
+        &mut self,
+        token: Token,
+        message: T,
+        wakes: &mut Wakes,
+    ) -> Result<(), T> {
+        let number = match token {
+            Token::Reserved => {
+                self.reserved -= 1;
+                if self.is_disconnected() {
+                    return Err(message);
+                }
+                match self.give(message, wakes) {
+                    Ok(()) => self.note_room(wakes),
+                    Err(message) => self.push(message, wakes),
+                }
+                return Ok(());
+            }
+            Token::Promise(number) => number,
+            _ => return Err(message),
+        };
+        let promise = self.promises.at(number);
+        if let Promise::Open = promise {
+            *promise = Promise::Delivered(message);
+            return Ok(());
+        }
+        let left = match self.promises.remove(number) {
+            Promise::Waiting(receiver) => {
+                // SAFETY: CHANNEL-LOCK: a waiter leaves its promise under the lock.
+                let receiver = unsafe { &*receiver };
+                self.deliver(receiver, message, wakes)
+            }
+            _ => Some(message),
+        };
+        match left.and_then(|message| self.put_back(message, wakes)) {
+            Some(message) => Err(message),
+            None => Ok(()),
+        }
+    }
+
+    /// Hands `message` to a receiver that waits in a promise, unless it has gone.
+    fn deliver(&mut self, receiver: &Waiter, message: T, wakes: &mut Wakes) -> Option<T> {
+        let Kind::Holding(place) = receiver.kind() else { return Some(message) };
+        let place = place.cast::<T>();
+        // SAFETY: CHANNEL-LOCK: a receiver's place is empty while it waits.
+        unsafe { place.write(message) };
+        match receiver.end(Outcome::Done) {
+            Some(woken) => {
+                wakes.add(woken);
+                None
+            }
+            // SAFETY: the wait ended otherwise, so nobody has read it or will.
+            None => Some(unsafe { place.read() }),
+        }
+    }
+
+    /// Gives the operation up that a select has chosen to send by.
+    pub(in crate::channel) fn refuse(&mut self, token: Token, wakes: &mut Wakes) {
+        let number = match token {
+            Token::Reserved => {
+                self.reserved -= 1;
+                return self.note_room(wakes);
+            }
+            Token::Promise(number) => number,
+            _ => return,
+        };
+        let promise = self.promises.at(number);
+        if let Promise::Open = promise {
+            *promise = Promise::Refused;
+        } else if let Promise::Waiting(receiver) = self.promises.remove(number) {
+            // SAFETY: CHANNEL-LOCK: a waiter leaves its promise under the lock.
+            let receiver = unsafe { &*receiver };
+            receiver.end(Outcome::Again).into_iter().for_each(|woken| wakes.add(woken));
+        }
+    }
+
+    /// Gives the operation up that a select has chosen to receive by. Gives the message if nobody
+    /// else can receive it.
+    pub(in crate::channel) fn withdraw(&mut self, number: usize, wakes: &mut Wakes) -> Option<T> {
+        let promise = self.promises.at(number);
+        if let Promise::Open = promise {
+            *promise = Promise::Withdrawn;
+            return None;
+        }
+        match self.promises.remove(number) {
+            Promise::Delivered(message) => self.put_back(message, wakes),
+            _ => None,
+        }
+    }
+}
+
+/// The sender has gone without keeping its promise.
+pub(in crate::channel) struct Refused;
