@@ -11,6 +11,7 @@
 #![allow(missing_docs, reason = "the script is the only user")]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 #[cfg(feature = "reference")]
 pub use crossbeam_channel as channel;
@@ -27,32 +28,30 @@ pub use std::sync::mpsc;
 #[cfg(not(feature = "reference"))]
 pub use sylvan::sync::mpsc;
 
-/// Runs the body of a test as a thread of a runtime of its own, which is shut down afterwards.
-#[cfg(feature = "green")]
+/// Runs the body of a test, which is the only one of this process, as a thread of a runtime. The
+/// shutdown cancels what the body has left behind.
 pub fn inside(body: fn()) {
-    runtime().run(body);
-}
-
-/// Runs the body of a test that leaves threads behind and aborts when one of them unwinds. The
-/// runtime is left, too, for its end would cancel them; the process is about to end.
-#[cfg(feature = "green")]
-pub fn inside_for_ever(body: fn()) {
-    std::mem::ManuallyDrop::new(runtime()).run(body);
-}
-
-#[cfg(feature = "green")]
-fn runtime() -> sylvan::Runtime {
-    sylvan::Runtime::builder().build().expect("the runtime can be built")
-}
-
-#[cfg(not(feature = "green"))]
-pub fn inside(body: fn()) {
+    #[cfg(not(feature = "green"))]
     body();
+    #[cfg(feature = "green")]
+    {
+        let runtime = sylvan::Runtime::builder().build().expect("the runtime can be built");
+        runtime.run(|| {
+            body();
+            HAS_ENDED.store(true, Ordering::SeqCst);
+        });
+    }
 }
 
-#[cfg(not(feature = "green"))]
-pub fn inside_for_ever(body: fn()) {
-    body();
+/// Whether all that still happens is the shutdown.
+static HAS_ENDED: AtomicBool = AtomicBool::new(false);
+
+/// What a test calls instead of `abort` when one of its threads has failed. What is cancelled after
+/// the test's end, or fails for it lacks a partner that was, has not.
+pub fn thread_failed() {
+    if !HAS_ENDED.load(Ordering::SeqCst) {
+        std::process::abort();
+    }
 }
 
 /// `crossbeam_utils::thread::scope` on top of std's or sylvan's: closures get an argument, and a
