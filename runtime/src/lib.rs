@@ -77,6 +77,7 @@ pub mod channel;
 mod clock;
 mod embed;
 mod fiber;
+mod future;
 #[cfg(feature = "macros")]
 mod macros;
 mod os;
@@ -92,6 +93,7 @@ pub mod time;
 mod wheel;
 
 pub use embed::{Builder, Handle, Runtime, join, run};
+pub use future::block_on;
 pub use sched::config::{Config, Mapping, ParseMappingError};
 #[cfg(feature = "macros")]
 pub use sylvan_macros::{main, test};

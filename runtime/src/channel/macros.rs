@@ -183,10 +183,14 @@ macro_rules! __select_internal {
     (@parse $biased:tt $operations:tt [$($one:tt)+] default $($rest:tt)*) => {
         ::core::compile_error!("there can be only one `default` case in a `select!`")
     };
-    (@parse $biased:tt $operations:tt $default:tt default $(($($timeout:tt)*))? -> $($rest:tt)*) => {
+    (@parse $biased:tt $operations:tt $default:tt
+        default $(($($timeout:tt)*))? -> $($rest:tt)*
+    ) => {
         ::core::compile_error!("expected `=>` after the `default` case, found `->`")
     };
-    (@parse $biased:tt $operations:tt $default:tt $case:ident($($arguments:tt)*) => $($rest:tt)*) => {
+    (@parse $biased:tt $operations:tt $default:tt
+        $case:ident($($arguments:tt)*) => $($rest:tt)*
+    ) => {
         ::core::compile_error!(::core::concat!(
             "expected `-> PATTERN` after `", ::core::stringify!($case($($arguments)*)),
             "`, found `=>`",

@@ -43,7 +43,8 @@
 //! Whoever came first sends or receives first, and nobody barges: a message that comes while
 //! somebody waits for it is put into that one's hands. `try_…`, unbounded `send` and the drop of
 //! either end never switch to another thread. All other calls on channels are switch points, also
-//! if there is nothing to wait for, so a loop over a channel that is always ready shares its worker.
+//! if there is nothing to wait for, so a loop over a channel that is always ready shares its
+//! worker.
 //!
 //! # Cancellation
 //!
@@ -55,16 +56,19 @@
 //! - At capacity 0, [`Receiver::try_recv`], and `recv_timeout` when its time is over, do not meet a
 //!   sender that waits in a select: that one writes its message only when it is chosen, and these
 //!   calls must not wait for it.
-//! - If one of two selects that have met at capacity 0 has gone before its operation is complete (by
-//!   a panic, or a cancellation), the other is none the worse: who receives looks on for another
-//!   message, and the message of one who sends lies in the channel for the next receiver. A
+//! - If one of two selects that have met at capacity 0 has gone before its operation is complete
+//!   (by a panic, or a cancellation), the other is none the worse: who receives looks on for
+//!   another message, and the message of one who sends lies in the channel for the next receiver. A
 //!   [`SelectedOperation`] that is dropped while its thread unwinds does not panic again.
 //! - A bounded channel takes memory as it is filled: its capacity may be as large as `usize::MAX`.
 
 mod buffer;
 mod errors;
+mod future;
 mod iter;
 mod macros;
+#[cfg(all(loom, test))]
+mod models;
 mod promises;
 mod receiver;
 mod select;
@@ -84,6 +88,7 @@ pub use errors::{
     ReadyTimeoutError, RecvError, RecvTimeoutError, SelectTimeoutError, SendError,
     SendTimeoutError, TryReadyError, TryRecvError, TrySelectError, TrySendError,
 };
+pub use future::{RecvFuture, SendFuture};
 pub use iter::{IntoIter, Iter, TryIter};
 pub use receiver::Receiver;
 pub use select::{Select, SelectedOperation};
@@ -177,8 +182,8 @@ pub fn at(when: Instant) -> Receiver<Instant> {
     of_timer(Timer::new(Some(when), None))
 }
 
-/// Returns a receiver that gets a message each time when `duration` is over: the instant when it was
-/// due. See [`after`].
+/// Returns a receiver that gets a message each time when `duration` is over: the instant when it
+/// was due. See [`after`].
 ///
 /// The next one is due `duration` after the last one was received, or due if nobody was late; what
 /// is missed is left out.

@@ -1,15 +1,15 @@
 //! Operations that a select has chosen and has yet to complete.
 //!
 //! A select chooses first and learns of the message afterwards: whoever sends writes it only when
-//! the operation is completed, and whoever receives has no place of its type before. In between
-//! the operation is a *promise*, which lies in the channel under a number, and the select has
-//! nothing but that number. So it can be moved, forgotten or dropped as values can, and neither side
-//! ever holds a pointer into the other's stack.
+//! the operation is completed, and whoever receives has no place of its type before. In between the
+//! operation is a *promise*, which lies in the channel under a number, and the select has nothing
+//! but that number. So it can be moved, forgotten or dropped as values can, and neither side ever
+//! holds a pointer into the other's stack.
 //!
 //! | promise | what it means | who ends it |
 //! |---|---|---|
-//! | `Open` | both sides have been chosen for each other; the sender owes a message | both |
-//! | `Waiting` | the same, and the receiver waits for it | the sender, or the receiver that leaves |
+//! | `Open` | both sides were chosen for each other; the sender owes a message | both |
+//! | `Waiting` | the same, and the receiver waits for it | the sender; a receiver that leaves |
 //! | `Delivered` | the message is there | the receiver, by taking it |
 //! | `Refused` | the sender has gone without sending | the receiver, by seeing that |
 //! | `Withdrawn` | the receiver has gone without taking | the sender, by seeing that |

@@ -96,8 +96,8 @@ pub struct Select<'a> {
 }
 
 // SAFETY: the waiters are used by nobody but a call that has the list for itself. Of the messages
-// of a channel such a call on another thread moves some within the channel; to complete an operation
-// takes a reference to its end, which crosses threads only if messages may.
+// of a channel such a call on another thread moves some within the channel; to complete an
+// operation takes a reference to its end, which crosses threads only if messages may.
 unsafe impl Send for Select<'_> {}
 // SAFETY: as above; a shared reference can only be cloned and printed.
 unsafe impl Sync for Select<'_> {}

@@ -5,6 +5,8 @@
 //! by a wake, and be it by unwinding, leaves the list by the lock again. What the waiter then finds
 //! in its place was not taken, or was not given: the state word of the thread has decided that.
 
+mod poll;
+
 use std::cell::{Cell, UnsafeCell};
 use std::mem::MaybeUninit;
 use std::ptr;
@@ -99,6 +101,22 @@ impl<'a, T> Receiving<'a, T> {
         unsafe { message.assume_init() }
     }
 
+    /// Takes the message of the promise `number`, or enters it; `Ok(None)` then.
+    ///
+    /// # Safety
+    /// S1, S2: as of [`Receiving::enter`].
+    unsafe fn redeem_as_it_is(
+        &self,
+        state: &mut State<T>,
+        number: usize,
+    ) -> Result<Option<T>, Refused> {
+        self.waiter.set_kind(Kind::Holding(self.place.get().cast()));
+        // SAFETY: S1, S2: ours; its drop takes it out unless it was taken out before.
+        let redeemed = unsafe { state.redeem(number, &self.waiter) };
+        self.entered.set(matches!(redeemed, Ok(None)));
+        redeemed
+    }
+
     /// Waits for the message of the promise `number`. `Ok(None)`: the other side has refused.
     // SUSPENDS
     fn redeem(
@@ -109,16 +127,14 @@ impl<'a, T> Receiving<'a, T> {
     ) -> Result<Option<T>, NotReceived> {
         let mut wakes = Wakes::new();
         let mut state = self.shared.lock();
-        self.waiter.set_kind(Kind::Holding(self.place.get().cast()));
-        // SAFETY: S1: it is in the caller's frame, and its drop takes it out. S2: its wait is over.
-        match unsafe { state.redeem(number, &self.waiter) } {
+        // SAFETY: S1: it is in the caller's frame. S2: its wait is over.
+        match unsafe { self.redeem_as_it_is(&mut state, number) } {
             Ok(Some(message)) => return Ok(Some(message)),
             Ok(None) => (),
             Err(Refused) => return Ok(None),
         }
         let pending = door::begin_in_call();
         self.waiter.set_thread(pending.header(), pending.sequence());
-        self.entered.set(true);
         self.shared.unlock(state, &mut wakes);
         match self.wait(pending, reason, deadline) {
             // SAFETY: S1: as it says, once.
@@ -197,9 +213,17 @@ impl<'a, T> Sending<'a, T> {
         }
     }
 
+    /// Puts the message into its place.
+    fn put(&self, message: T) {
+        let place: *mut MaybeUninit<T> = self.place.get();
+        // SAFETY: it is in no list, so the place is ours alone.
+        unsafe { place.write(MaybeUninit::new(message)) };
+        self.holds.set(true);
+    }
+
     /// Takes the message back.
     fn take(&self) -> T {
-        assert!(self.holds.replace(false), "the message is here");
+        assert!(self.holds.replace(false), "a message is sent once");
         let place: *const MaybeUninit<T> = self.place.get();
         // SAFETY: it is in no list, so the place is ours alone.
         let message = unsafe { place.read() };

@@ -116,13 +116,12 @@ impl Waiter {
         self.phase.get()
     }
 
-    /// How the wait has ended; it stands outside then.
+    /// How the wait has ended, if it has; it stands outside then.
     #[inline]
     pub(super) fn outcome(&self) -> Option<Outcome> {
-        match self.phase.replace(Phase::Outside) {
-            Phase::Ended(outcome) => Some(outcome),
-            _ => None,
-        }
+        let Phase::Ended(outcome) = self.phase.get() else { return None };
+        self.phase.set(Phase::Outside);
+        Some(outcome)
     }
 
     #[inline]

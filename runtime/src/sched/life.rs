@@ -7,20 +7,24 @@
 //! ```
 //!
 //! All of it happens on a fiber at home, so user code (closure, destructors, payloads) may wait.
-//! After step 6 the header belongs to whoever still counts it, and no user code runs any more.
+//! After step 6 the header belongs to whoever still counts it, and no user code runs any more, save
+//! the waker of a future that waits for the end; see `make_courier`.
 //! The same steps end a kernel thread of the 1:1 mapping; see `one_to_one`.
 
 use std::any::Any;
-use std::ptr::NonNull;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::Waker;
 
 use crate::record::{self, Event};
 use crate::sched::door;
 use crate::sched::worker::{Core, Counters};
 use crate::task::family::{self, ScopeData};
-use crate::task::packet::{Cancelled, Dropped};
+use crate::task::header::Birth;
+use crate::task::packet::{self, Cancelled, Dropped};
 use crate::task::state::AtEnd;
-use crate::task::{Header, HeaderRef, Sequence, current};
+use crate::task::{Header, HeaderRef, Kind, Sequence, State, current};
 
 /// Runs a thread that has not started, to its end, as the current thread of this worker: on a
 /// fiber of its own, or in place on its parent's, which is the current thread again afterwards.
@@ -79,13 +83,75 @@ fn finish(core: &Core, thread: NonNull<Header>, before: *const Header) {
     };
     let at_end = end_user_code(header, before_end, || current::set_green(header));
     record::event(Event::Finish);
+    let courier = match at_end {
+        // The header is there, for the scheduler's reference is still ours.
+        AtEnd::WakeJoiner if header.joiner.is_waker() => Some(make_courier(core, header.site)),
+        _ => None,
+    };
     Counters::add(&core.remote().counters.finished, 1);
     if std::ptr::eq(core.until.get(), thread.as_ptr()) {
         core.stopped.set(true);
         core.forbid_short_turns();
     }
     // SAFETY: S1: the thread has ended just now.
-    unsafe { announce_end(thread, scope, at_end) };
+    let waker = unsafe { announce_end(thread, scope, at_end) };
+    if let (Some(courier), Some(waker)) = (courier, waker) {
+        call_as(courier, core, waker, before);
+    }
+}
+
+/// Makes a thread to call a waker: the one that has ended is none any more, and a waker is user
+/// code, which may wait. Counted before the end of the other one is, or the runtime could end
+/// between the two.
+#[cold]
+fn make_courier(core: &Core, site: &'static Location<'static>) -> NonNull<Header> {
+    Counters::add(&core.remote().counters.spawned, 1);
+    Header::allocate_from(
+        &core.blocks,
+        Birth {
+            kind: Kind::Green,
+            state: State::unstarted(false),
+            class: core.shared.class,
+            vtable: &packet::NO_PACKET,
+            site,
+            name: None,
+            boxed: false,
+            // The scheduler's, and one for the handle that it does not have.
+            refs: 2,
+            id: core.blocks.next_id(),
+        },
+    )
+}
+
+/// Calls `waker` as `courier`, a new thread, on the fiber of the thread that has ended.
+#[cold]
+#[inline(never)]
+fn call_as(courier: NonNull<Header>, core: &Core, waker: Waker, before: *const Header) {
+    // SAFETY: the scheduler's reference is ours until the end below.
+    let header = unsafe { courier.as_ref() };
+    // The wake is owed, whoever is cancelled.
+    header.shield.set(1);
+    header.in_place.set(!before.is_null());
+    current::set_green(header);
+    call_quietly(waker);
+    // The waker may have waited, but a thread comes back to the worker that it left.
+    let before_end = || {
+        core.unregister(header);
+        current::set_green(before);
+    };
+    let at_end = end_user_code(header, before_end, || ());
+    Counters::add(&core.remote().counters.finished, 1);
+    // SAFETY: S1: it has ended just now.
+    let none = unsafe { announce_end(courier, ptr::null(), at_end) };
+    debug_assert!(none.is_none(), "nobody joins a courier");
+}
+
+/// Calls a waker. A panic of it is its own affair: the hook has reported it, and the thread that
+/// has ended has no part in it.
+pub(crate) fn call_quietly(waker: Waker) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
+        packet::drop_quietly(payload);
+    }
 }
 
 /// Steps 4 and 5, up to the change to FINISHED. The last user code of the thread runs here.
@@ -124,18 +190,26 @@ pub(crate) fn note_dropped(header: &Header, dropped: Dropped) {
 }
 
 /// Step 6: tells those who wait for the end, and gives up what references are left to the
-/// scheduler. Touches the scope last.
+/// scheduler. Touches the scope last. A waker is left to the caller, who calls it.
 ///
 /// # Safety
 /// S1: `at_end` is what the end of `thread` has given just now, and `scope` is the thread's.
+#[must_use]
 #[inline]
-pub(crate) unsafe fn announce_end(thread: NonNull<Header>, scope: *const ScopeData, at_end: AtEnd) {
+pub(crate) unsafe fn announce_end(
+    thread: NonNull<Header>,
+    scope: *const ScopeData,
+    at_end: AtEnd,
+) -> Option<Waker> {
+    let mut waker = None;
     match at_end {
         // The header may be gone already.
         AtEnd::LeftToHandle => (),
         AtEnd::WakeJoiner => {
             // SAFETY: the scheduler's reference is still ours.
-            wake_joiner(unsafe { thread.as_ref() });
+            let header = unsafe { thread.as_ref() };
+            // SAFETY: S1: it has ended just now (S1).
+            waker = unsafe { wake_joiner(header) };
             // SAFETY: S1: as above; this is its last use.
             unsafe { Header::release(thread) };
         }
@@ -149,18 +223,25 @@ pub(crate) unsafe fn announce_end(thread: NonNull<Header>, scope: *const ScopeDa
             door::wake_joiner(&parent, sequence);
         }
     }
+    waker
 }
 
-/// Wakes whoever has registered for the end of the thread.
-pub(crate) fn wake_joiner(header: &Header) {
-    // ORDERING: Acquire; the change to FINISHED has seen JOINER, which published both fields.
-    let joiner = header.joiner.load(Ordering::Acquire);
-    // ORDERING: Relaxed; as above.
-    let sequence = Sequence::from_bits(header.joiner_sequence.load(Ordering::Relaxed));
-    if let Some(joiner) = NonNull::new(joiner) {
-        // SAFETY: the header counts a reference to its joiner until it is freed.
-        door::wake_joiner(unsafe { joiner.as_ref() }, sequence);
+/// Wakes the thread that has registered for the end of this one. If a waker has been, it is the
+/// caller's to call.
+///
+/// # Safety
+/// S1: the end of the thread has given [`AtEnd::WakeJoiner`] just now.
+#[must_use]
+pub(crate) unsafe fn wake_joiner(header: &Header) -> Option<Waker> {
+    if header.joiner.is_waker() {
+        // SAFETY: S1: the place is the ending side's (S1).
+        return unsafe { header.joiner.take_waker() };
     }
+    // SAFETY: S1: as above, and there is no waker.
+    if let Some((joiner, sequence)) = unsafe { header.joiner.thread() } {
+        door::wake_joiner(joiner, sequence);
+    }
+    None
 }
 
 /// Registers the current thread as the joiner of `target`. False: `target` has finished.
@@ -168,13 +249,7 @@ pub(crate) fn wake_joiner(header: &Header) {
 /// The reference that is stored stays with the target's header, so a joiner that is cancelled has
 /// nothing to take back: a late wake carries an old number.
 pub(crate) fn register_joiner(target: &Header, joiner: HeaderRef, sequence: Sequence) -> bool {
-    // ORDERING: Relaxed; published by `register_joiner`.
-    target.joiner_sequence.store(sequence.to_bits(), Ordering::Relaxed);
-    // ORDERING: Relaxed; one handle, so one joiner: nobody else writes the field.
-    let old = target.joiner.load(Ordering::Relaxed);
-    debug_assert!(old.is_null(), "a thread is joined once");
-    // ORDERING: Relaxed; as above.
-    target.joiner.store(joiner.into_raw().as_ptr(), Ordering::Relaxed);
+    target.joiner.set_thread(joiner, sequence);
     target.state.register_joiner()
 }
 
@@ -182,9 +257,35 @@ pub(crate) fn register_joiner(target: &Header, joiner: HeaderRef, sequence: Sequ
 /// wait. Should `target` end meanwhile and read the number of the old one, its wake is dropped, and
 /// this registration finds it finished.
 pub(crate) fn register_joiner_again(target: &Header, sequence: Sequence) -> bool {
-    // ORDERING: Relaxed; published by `register_joiner`.
-    target.joiner_sequence.store(sequence.to_bits(), Ordering::Relaxed);
+    target.joiner.set_sequence(sequence);
     target.state.register_joiner()
+}
+
+/// Registers a waker for the end of `target`. `Err` gives it back: `target` has finished.
+///
+/// # Safety
+/// S1: the caller owns the handle of `target`, and nobody is registered.
+pub(crate) unsafe fn register_waker(target: &Header, waker: Waker) -> Result<(), Waker> {
+    // SAFETY: S1: without a registration the place is the handle's (S1), and empty.
+    unsafe { target.joiner.set_waker(waker) };
+    if target.state.register_joiner() {
+        return Ok(());
+    }
+    // SAFETY: S1: as above; the ending side has not seen it.
+    Err(unsafe { target.joiner.take_waker() }.expect("it was put in above"))
+}
+
+/// Takes the waker back that is registered for the end of `target`. `None`: `target` has finished,
+/// and calls it.
+///
+/// # Safety
+/// S1: the caller owns the handle of `target`, and a waker is registered.
+pub(crate) unsafe fn take_waker_back(target: &Header) -> Option<Waker> {
+    if !target.state.take_back_joiner() {
+        return None;
+    }
+    // SAFETY: S1: the place is the handle's again (S1).
+    unsafe { target.joiner.take_waker() }
 }
 
 /// Remembers, until the thread's first turn a moment later, that it cannot have its stack.

@@ -154,8 +154,12 @@ fn run(shared: &Arc<Shared>, thread: NonNull<Header>) {
     let book = || shared.one_to_one.book().ending.push(header.id);
     let scope = header.scope.get();
     let at_end = life::end_user_code(header, book, || ());
+    // What runs here still, a waker or destructors of std's thread-locals, is another thread.
+    current::retire_kernel_thread();
     // SAFETY: S1: the thread has ended just now.
-    unsafe { life::announce_end(thread, scope, at_end) };
+    if let Some(waker) = unsafe { life::announce_end(thread, scope, at_end) } {
+        life::call_quietly(waker);
+    }
     // ORDERING: SeqCst; see `Shared::live`.
     shared.outside.finished.fetch_add(1, Ordering::SeqCst);
     let waiter = if shared.live() == 0 { shared.one_to_one.book().waiter.take() } else { None };

@@ -9,6 +9,7 @@
 
 use std::io::Write;
 use std::sync::Arc;
+use std::task::Waker;
 use std::time::Duration;
 
 use crate::clock;
@@ -290,10 +291,20 @@ fn abandon(core: &Core, thread: &Header) -> bool {
         // which a handle may get.
         thread.retain();
         if thread.state.finish_for_handle() == Ok(AtEnd::WakeJoiner) {
-            life::wake_joiner(thread);
+            // SAFETY: S1: by the line above.
+            if let Some(waker) = unsafe { life::wake_joiner(thread) } {
+                call_elsewhere(waker);
+            }
         }
     }
     false
+}
+
+/// Calls a waker, which is user code and must not run on this stack, on a kernel thread of its own.
+fn call_elsewhere(waker: Waker) {
+    let helper = std::thread::Builder::new().name("sylvan-waker".to_owned());
+    // If no kernel thread can be had, nobody is told.
+    let _ = helper.spawn(move || life::call_quietly(waker));
 }
 
 /// Prints a report in one piece.

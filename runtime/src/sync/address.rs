@@ -37,7 +37,7 @@
 //! The file never calls user code and never waits under a bucket's lock.
 
 #[cfg(all(loom, test))]
-pub(in crate::sync) mod models;
+pub(crate) mod models;
 mod queue;
 
 use std::time::Instant;
@@ -71,7 +71,7 @@ pub(in crate::sync) type Leave = unsafe fn(object: *const (), want: usize, grant
 /// How a wait at an address ended.
 #[must_use]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(in crate::sync) enum Ended {
+pub(crate) enum Ended {
     /// It did not begin: there was nothing to wait for.
     NotQueued,
     /// By a wake, which granted this.
@@ -158,7 +158,7 @@ unsafe fn leave_leaked(waiter: *const ()) {
 /// Waits at `word` as long as it is `expected`: the futex of kernel threads, for threads of either
 /// kind. Its wakers change the word first and [`wake`] then.
 // SUSPENDS
-pub(in crate::sync) fn wait(
+pub(crate) fn wait(
     word: &AtomicU32,
     expected: u32,
     reason: Reason,
@@ -187,7 +187,7 @@ unsafe fn pass_on(object: *const (), _want: usize, granted: Option<u32>) {
 }
 
 /// Wakes at most `count` of those who wait for `object` now. It is not touched itself.
-pub(in crate::sync) fn wake(object: *const (), count: usize) {
+pub(crate) fn wake(object: *const (), count: usize) {
     Queue::at(object).wake(count, 0, |_| true);
 }
 
@@ -195,12 +195,7 @@ impl Queue {
     /// Wakes at most `count` of those who wait here now, as long as the first of them wants what
     /// `is_meant` says, and grants each `grant`. Unlocks the queue. The object is not touched, and
     /// may go as soon as one of them was woken.
-    pub(in crate::sync) fn wake(
-        mut self,
-        mut count: usize,
-        grant: u32,
-        is_meant: impl Fn(usize) -> bool,
-    ) {
+    pub(crate) fn wake(mut self, mut count: usize, grant: u32, is_meant: impl Fn(usize) -> bool) {
         let object = self.object();
         // Those who come after this call began are not meant.
         let until = self.next_ticket();

@@ -13,7 +13,7 @@
 //! | [`Once`], [`OnceLock`], [`LazyLock`], [`Barrier`] | – |
 //! | [`Semaphore`], [`WaitGroup`], [`Event`] | not in std at all |
 //!
-//! std's channels, `mpsc`, are not here; they block the worker.
+//! std's channels are in [`mpsc`]; [`channel`](crate::channel) has more.
 //!
 //! # Cancellation
 //!
@@ -28,7 +28,7 @@
 //! As in std, by the thread that panics while it holds a guard, and by no other: of several threads
 //! of a worker each has a panic of its own, also while a destructor waits.
 
-mod address;
+pub(crate) mod address;
 mod barging;
 mod barrier;
 mod condvar;
@@ -37,6 +37,7 @@ mod holder;
 mod lazy_lock;
 #[cfg(feature = "lock_api")]
 pub mod lock_api;
+pub mod mpsc;
 mod mutex;
 mod once;
 mod once_lock;

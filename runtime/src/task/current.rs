@@ -151,7 +151,8 @@ pub(crate) fn next_id() -> NonZeroU64 {
 
 /// The header of a kernel thread, and what is owed when the thread ends.
 struct KernelThread {
-    header: HeaderRef,
+    /// `None`: a thread of the 1:1 mapping has ended here, and nobody has asked since.
+    header: Option<HeaderRef>,
     /// Whether the thread is foreign: its end is ours to notice.
     foreign: bool,
     /// What the thread belongs to, kept for it by its mapping; see `sched::one_to_one`.
@@ -160,11 +161,11 @@ struct KernelThread {
 
 impl Drop for KernelThread {
     fn drop(&mut self) {
-        if self.foreign {
-            if let Some(extra) = self.header.extra() {
+        if let (true, Some(header)) = (self.foreign, &self.header) {
+            if let Some(extra) = header.extra() {
                 extra.locals.run_destructors();
             }
-            let _ = self.header.state.finish();
+            let _ = header.state.finish();
         }
     }
 }
@@ -215,11 +216,12 @@ impl Drop for Me {
 fn kernel_header() -> HeaderRef {
     KERNEL
         .try_with(|slot| {
-            if let Some(kernel) = &*slot.borrow() {
-                return kernel.header.clone();
+            if let Some(KernelThread { header: Some(header), .. }) = &*slot.borrow() {
+                return header.clone();
             }
             let header = foreign_header();
-            let kernel = KernelThread { header: header.clone(), foreign: true, runtime: None };
+            let runtime = slot.take().and_then(|kernel| kernel.runtime.clone());
+            let kernel = KernelThread { header: Some(header.clone()), foreign: true, runtime };
             *slot.borrow_mut() = Some(kernel);
             header
         })
@@ -254,8 +256,16 @@ pub(crate) fn adopt_kernel_thread(
     header: HeaderRef,
     runtime: std::sync::Arc<dyn std::any::Any + Send + Sync>,
 ) {
-    let kernel = KernelThread { header, foreign: false, runtime: Some(runtime) };
+    let kernel = KernelThread { header: Some(header), foreign: false, runtime: Some(runtime) };
     let _ = KERNEL.try_with(|slot| *slot.borrow_mut() = Some(kernel));
+}
+
+/// Takes the header of a thread of the 1:1 mapping that has ended from its kernel thread. Whatever
+/// waits here still would make the ended thread one that lives again, so it gets a header of its
+/// own when it asks for one.
+pub(crate) fn retire_kernel_thread() {
+    let header = KERNEL.try_with(|slot| slot.borrow_mut().as_mut()?.header.take());
+    drop(header);
 }
 
 /// The runtime of the 1:1 mapping to which this kernel thread belongs.

@@ -30,6 +30,7 @@ use crate::stack::Class;
 use crate::task::blocks::{Block, Cache};
 use crate::task::current;
 use crate::task::family::ScopeData;
+use crate::task::joiner::Joiner;
 use crate::task::locals::Locals;
 use crate::task::mailbox::Mailbox;
 use crate::task::packet::VTable;
@@ -94,9 +95,8 @@ pub(crate) struct Header {
     pub(crate) sibling: Links,
     /// FAMILY-LOCK of this header. The innermost open scope.
     pub(crate) scopes: Cell<*const ScopeData>,
-    /// Who waits for the end: a counted reference, published by the state word's `JOINER`.
-    pub(crate) joiner: AtomicPtr<Header>,
-    pub(crate) joiner_sequence: AtomicU64,
+    /// Who waits for the end, published by the state word's `JOINER`.
+    pub(crate) joiner: Joiner,
     /// Where the thread was spawned.
     pub(crate) site: &'static Location<'static>,
     /// Written by the thread itself only, or before it is published.
@@ -197,8 +197,7 @@ impl Header {
             scope: Cell::new(ptr::null()),
             sibling: Links::new(),
             scopes: Cell::new(ptr::null()),
-            joiner: AtomicPtr::new(ptr::null_mut()),
-            joiner_sequence: AtomicU64::new(0),
+            joiner: Joiner::new(),
             site: birth.site,
             extra: AtomicPtr::new(extra),
             #[cfg(loom)]
@@ -331,7 +330,7 @@ unsafe fn free(this: NonNull<Header>) {
         // SAFETY: the box was made with this vtable and its content was moved out or dropped.
         unsafe { (header.vtable.free_box)(header) };
     }
-    // ORDERING: Relaxed for all three; `release` has fenced.
+    // ORDERING: Relaxed for both; `release` has fenced.
     let mailbox = header.mailbox.load(Ordering::Relaxed);
     if !mailbox.is_null() {
         // SAFETY: the header counted this reference when it stored the pointer.
@@ -343,11 +342,8 @@ unsafe fn free(this: NonNull<Header>) {
         // thread's end, so no user code runs here.
         drop(unsafe { Box::from_raw(extra) });
     }
-    let joiner = header.joiner.load(Ordering::Relaxed);
-    if let Some(joiner) = NonNull::new(joiner) {
-        // SAFETY: the header counted this reference when the joiner registered.
-        unsafe { Header::release(joiner) };
-    }
+    // SAFETY: S1: nobody else has the header any more (S1).
+    drop(unsafe { header.joiner.take_thread() });
     // SAFETY: S1: `allocate` has taken it, and no reference is left (S1).
     unsafe { current::give_block(this) };
 }

@@ -7,6 +7,7 @@ pub(crate) mod blocks;
 pub(crate) mod current;
 pub(crate) mod family;
 pub(crate) mod header;
+pub(crate) mod joiner;
 pub(crate) mod locals;
 pub(crate) mod mailbox;
 pub(crate) mod packet;

@@ -56,6 +56,8 @@ pub(crate) enum WaitKind {
     Receive,
     /// Several operations on channels.
     Select,
+    /// `block_on`.
+    Future,
 }
 
 impl WaitKind {
@@ -82,6 +84,7 @@ impl WaitKind {
             WaitKind::Send => "sending on a channel",
             WaitKind::Receive => "receiving from a channel",
             WaitKind::Select => "waiting for one of several operations on channels",
+            WaitKind::Future => "waiting for a future",
         }
     }
 
@@ -97,7 +100,9 @@ impl WaitKind {
             // The condition is the program's.
             WaitKind::Condvar => Some(ForNothing::TimeOut),
             // They look at their word again.
-            WaitKind::Once | WaitKind::WaitGroup | WaitKind::Event => Some(ForNothing::TimeOut),
+            WaitKind::Once | WaitKind::WaitGroup | WaitKind::Event | WaitKind::Future => {
+                Some(ForNothing::TimeOut)
+            }
             // The permit is the program's; the two next rely on the wake that names their wait,
             // and so do those that keep their place in a queue.
             WaitKind::Park | WaitKind::Arm | WaitKind::Quiescence | WaitKind::Mutex => None,

@@ -353,6 +353,17 @@ impl State {
         }
     }
 
+    /// Takes the registration of a joiner back, for another one or for none. False: the thread has
+    /// ended, and the joiner is the ending side's.
+    pub(crate) fn take_back_joiner(&self) -> bool {
+        let taken = self.0.fetch_update(Ordering::Relaxed, Ordering::Acquire, |word| {
+            (word & LIFE != FINISHED).then_some(word & !JOINER)
+        });
+        // ORDERING: Relaxed; the fields are the caller's own again, who has written them. Acquire
+        // of a failure pairs with `finish`: the result may now be read.
+        taken.is_ok()
+    }
+
     /// Gives the join handle up. Only its owner calls it, so the bit is there.
     pub(crate) fn drop_handle(&self) -> Dropped {
         // ORDERING: AcqRel; Acquire pairs with `finish` (the result), Release with `finish` too:

@@ -50,7 +50,7 @@ impl<T> JoinInner<T> {
     }
 
     #[inline]
-    fn with(thread: HeaderRef, runtime: Option<Arc<Shared>>) -> JoinInner<T> {
+    pub(super) fn with(thread: HeaderRef, runtime: Option<Arc<Shared>>) -> JoinInner<T> {
         let thread = ManuallyDrop::new(Thread(thread));
         JoinInner { thread, runtime, result: PhantomData }
     }
@@ -66,6 +66,10 @@ impl<T> JoinInner<T> {
         &self.thread
     }
 
+    pub(super) fn header(&self) -> &Header {
+        &self.thread.0
+    }
+
     pub(super) fn is_finished(&self) -> bool {
         self.thread.0.state.is_finished()
     }
@@ -77,6 +81,13 @@ impl<T> JoinInner<T> {
         if !header.state.is_finished() {
             self.wait(site);
         }
+        self.take_outcome()
+    }
+
+    /// The result of a thread that has ended. Under 1:1 its kernel thread has then, too.
+    pub(super) fn take_outcome(self) -> Result<T> {
+        let header = &self.thread.0;
+        debug_assert!(header.state.is_finished());
         if header.kind == Kind::Kernel
             && let Some(shared) = &self.runtime
         {
@@ -274,6 +285,10 @@ pub struct LocalJoinHandle<T> {
 impl<T> LocalJoinHandle<T> {
     pub(super) fn new(inner: JoinInner<T>) -> LocalJoinHandle<T> {
         LocalJoinHandle { inner, here: PhantomData }
+    }
+
+    pub(super) fn into_inner(self) -> JoinInner<T> {
+        self.inner
     }
 
     /// Returns a handle to the thread itself.

@@ -11,6 +11,7 @@
 mod builder;
 mod handle;
 mod join;
+mod join_future;
 mod local;
 mod park;
 mod scope;
@@ -19,6 +20,7 @@ mod stack;
 pub use builder::{Builder, spawn, spawn_local};
 pub use handle::{Thread, ThreadId, current};
 pub use join::{CancelError, JoinHandle, LocalJoinHandle, Result};
+pub use join_future::{JoinFuture, LocalJoinFuture};
 pub use local::{AccessError, LocalKey};
 pub use park::{
     available_parallelism, cancelled, park, park_timeout, sleep, sleep_until, yield_now,

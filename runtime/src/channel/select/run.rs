@@ -24,7 +24,7 @@ use crate::channel::timer;
 use crate::channel::waiter::{Kind, Outcome, Waiter};
 use crate::clock;
 use crate::sched::{door, random};
-use crate::task::{Reason, Unlink, WaitKind};
+use crate::task::{Cause, Reason, Unlink, WaitKind};
 
 /// An operation in a select.
 #[derive(Clone, Copy)]
@@ -110,10 +110,13 @@ pub(super) fn select<'a, 'w>(
     let mut deadline = until.deadline().ok()?;
     let waiters = room(arms.len());
     loop {
-        if let Some((place, Outcome::Chosen(token))) =
-            wait(arms, waiters, Kind::Selecting, reason, deadline)
-        {
-            return Some(SelectedOperation { arm: arms[place], token });
+        match wait(arms, waiters, Kind::Selecting, reason, deadline) {
+            Waited::For(place, Outcome::Chosen(token)) => {
+                return Some(SelectedOperation { arm: arms[place], token });
+            }
+            // In a model a deadline comes when it likes.
+            Waited::TimedOut if cfg!(loom) => return None,
+            _ => (),
         }
         door::switch_point();
         if let Some(chosen) = attempt(arms, is_biased) {
@@ -141,7 +144,10 @@ pub(super) fn watch<'w>(
     let waiters = room(arms.len());
     loop {
         // What has become ready may be gone by now, so it is looked for in either case.
-        let _ = wait(arms, waiters, Kind::Watching, reason, deadline);
+        let waited = wait(arms, waiters, Kind::Watching, reason, deadline);
+        if cfg!(loom) && matches!(waited, Waited::TimedOut) {
+            return None;
+        }
         door::switch_point();
         if let Some(index) = first(arms, is_biased, is_ready) {
             return Some(index);
@@ -179,8 +185,17 @@ fn first<'a, R>(
     None
 }
 
-/// Enters all of `arms` and waits until one of them has an outcome, which is given with its place.
-/// `None`: the time is over, or one need not wait any more.
+/// How a round has ended.
+enum Waited {
+    /// The arm in this place has an outcome.
+    For(usize, Outcome),
+    /// The deadline has come, or one of an arm's.
+    TimedOut,
+    /// An arm need not wait any more.
+    ForNothing,
+}
+
+/// Enters all of `arms` and waits until one of them has an outcome.
 // SUSPENDS
 fn wait(
     arms: &[Arm<'_>],
@@ -188,7 +203,7 @@ fn wait(
     kind: Kind,
     reason: Reason,
     mut deadline: Option<Instant>,
-) -> Option<(usize, Outcome)> {
+) -> Waited {
     let pending = door::begin_in_call();
     let entered = Entered { arms, waiters, count: Cell::new(0) };
     let mut must_wait = true;
@@ -207,11 +222,17 @@ fn wait(
     if must_wait {
         let object = arms.first().map_or(ptr::null(), |arm| arm.channel).addr();
         let unlink = Unlink { waiter: ptr::from_ref(&entered).cast(), call: leave_leaked };
-        pending.wait_in_queue(Reason { object, ..reason }, deadline, Some(unlink));
+        let reason = Reason { object, ..reason };
+        if pending.wait_in_queue(reason, deadline, Some(unlink)) != Cause::Woken {
+            return Waited::TimedOut;
+        }
     } else {
         pending.abandon();
     }
-    entered.leave()
+    match entered.leave() {
+        Some((place, outcome)) => Waited::For(place, outcome),
+        None => Waited::ForNothing,
+    }
 }
 
 /// The arms whose waiters have entered. Its drop leaves, and gives up what was chosen.

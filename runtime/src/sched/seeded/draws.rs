@@ -1,4 +1,5 @@
-//! What a seeded run draws besides the order of turns: faults, delays, places, and choices of calls.
+//! What a seeded run draws besides the order of turns: faults, delays, places, and choices of
+//! calls.
 #![forbid(unsafe_code)]
 
 use std::io;

@@ -21,26 +21,26 @@ fn reason() -> Reason {
 }
 
 /// A time that is over when it likes, as any is in a model.
-pub(in crate::sync) const SOME_TIME: Duration = Duration::from_secs(3600);
+pub(crate) const SOME_TIME: Duration = Duration::from_secs(3600);
 
 /// A deadline of that kind.
-pub(in crate::sync) fn some_time() -> Option<Instant> {
+pub(crate) fn some_time() -> Option<Instant> {
     clock::deadline_in(SOME_TIME)
 }
 
 /// The current thread, for somebody who cancels it.
-pub(in crate::sync) fn myself() -> HeaderRef {
+pub(crate) fn myself() -> HeaderRef {
     HeaderRef::new(&current::me())
 }
 
 /// A thread that cancels the current one.
-pub(in crate::sync) fn spawn_canceller() -> thread::JoinHandle<()> {
+pub(crate) fn spawn_canceller() -> thread::JoinHandle<()> {
     let me = myself();
     thread::spawn(move || door::cancel(&me))
 }
 
 /// Whether `wait` was ended by a cancellation.
-pub(in crate::sync) fn ends_cancelled(wait: impl FnOnce()) -> bool {
+pub(crate) fn ends_cancelled(wait: impl FnOnce()) -> bool {
     catch_unwind(AssertUnwindSafe(wait)).is_err()
 }
 

@@ -1,0 +1,97 @@
+//! Sending and receiving as a task does: a look at each poll, and a waker instead of a wait.
+
+use std::task::{Poll, Waker};
+
+use crate::channel::select::Token;
+use crate::channel::state::{NotSent, Nothing, Refused, Wakes};
+use crate::channel::wait::{NotReceived, Receiving, Sending};
+use crate::channel::waiter::Outcome;
+
+impl<T> Receiving<'_, T> {
+    /// Receives as the task whose waker this is.
+    ///
+    /// # Safety
+    /// S1: it does not move any more until it is dropped.
+    pub(in crate::channel) unsafe fn poll(&self, waker: Waker) -> Poll<Result<T, NotReceived>> {
+        let mut wakes = Wakes::new();
+        // Before the lock, so that it is dropped after it.
+        let old_waker;
+        let mut state = self.shared.lock();
+        old_waker = self.waiter.set_waker(waker);
+        let was_entered = self.entered.get();
+        let mut chosen = None;
+        if was_entered {
+            let Some(outcome) = self.waiter.outcome() else { return Poll::Pending };
+            self.entered.set(false);
+            match outcome {
+                // SAFETY: S1: as it says, once.
+                Outcome::Done => return Poll::Ready(Ok(unsafe { self.take() })),
+                Outcome::Disconnected => return Poll::Ready(Err(NotReceived::Disconnected)),
+                Outcome::Chosen(Token::Promise(number)) => chosen = Some(number),
+                _ => (),
+            }
+        }
+        let received = loop {
+            if let Some(number) = chosen {
+                // SAFETY: S1: ours. S2: its wait is over.
+                match unsafe { self.redeem_as_it_is(&mut state, number) } {
+                    Ok(Some(message)) => break Poll::Ready(Ok(message)),
+                    Ok(None) => break Poll::Pending,
+                    Err(Refused) => (),
+                }
+            }
+            match state.receive(&mut wakes) {
+                Ok(message) => break Poll::Ready(Ok(message)),
+                Err(Nothing::Disconnected) => break Poll::Ready(Err(NotReceived::Disconnected)),
+                Err(Nothing::Empty) => chosen = state.meet_selecting_sender(&mut wakes),
+            }
+            if chosen.is_none() {
+                // SAFETY: S1: ours. S2: its wait is over. Who has waited goes back in front.
+                unsafe { self.enter_as_it_is(&mut state, was_entered, &mut wakes) };
+                break Poll::Pending;
+            }
+        };
+        self.shared.unlock(state, &mut wakes);
+        drop(old_waker);
+        received
+    }
+}
+
+impl<T> Sending<'_, T> {
+    /// Sends as the task whose waker this is. `Err`: all receivers have gone.
+    ///
+    /// # Safety
+    /// S1: it does not move any more until it is dropped.
+    pub(in crate::channel) unsafe fn poll(&self, waker: Waker) -> Poll<Result<(), T>> {
+        let mut wakes = Wakes::new();
+        // Before the lock, so that it is dropped after it.
+        let old_waker;
+        let mut state = self.shared.lock();
+        old_waker = self.waiter.set_waker(waker);
+        let sent = if self.entered.get() {
+            let Some(outcome) = self.waiter.outcome() else { return Poll::Pending };
+            self.entered.set(false);
+            match outcome {
+                Outcome::Done => {
+                    self.holds.set(false);
+                    Poll::Ready(Ok(()))
+                }
+                _ => Poll::Ready(Err(self.take())),
+            }
+        } else {
+            match state.send(self.take(), &mut wakes) {
+                Ok(()) => Poll::Ready(Ok(())),
+                Err(NotSent::Disconnected(message)) => Poll::Ready(Err(message)),
+                Err(NotSent::Full(message)) => {
+                    self.put(message);
+                    // SAFETY: S1: ours. S2: it has not entered yet.
+                    unsafe { self.enter(&mut state, &mut wakes) };
+                    Poll::Pending
+                }
+            }
+        };
+        self.shared.unlock(state, &mut wakes);
+        drop(old_waker);
+        sent
+    }
+}
