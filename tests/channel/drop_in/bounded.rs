@@ -231,14 +231,6 @@ fn many_senders_and_receivers_lose_nothing_and_double_nothing() {
 }
 
 #[test]
-fn bound_larger_than_memory_is_refused_by_a_panic() {
-    // Never asked for under a runtime: what the allocator says is no matter of mappings.
-    for bound in [usize::MAX, usize::MAX / 2 + 1] {
-        super::panic_of(|| bounded::<u64>(bound));
-    }
-}
-
-#[test]
 fn messages_without_size_are_counted() {
     everywhere(|| {
         let (s, r) = bounded(3);
