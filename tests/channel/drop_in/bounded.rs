@@ -4,9 +4,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
-use super::channel::{
-    RecvTimeoutError, SendTimeoutError, TryRecvError, TrySendError, bounded,
-};
+use super::channel::{RecvTimeoutError, SendTimeoutError, TryRecvError, TrySendError, bounded};
 use super::{everywhere, now, settle, thread};
 
 const MOMENT: Duration = Duration::from_millis(3);

@@ -133,7 +133,12 @@ fn waiting_receivers_are_woken_when_the_last_sender_goes() {
                 let waits: [fn(&Receiver<i32>); 4] = [
                     |r| assert_eq!(r.recv(), Err(RecvError)),
                     |r| assert_eq!(r.recv_timeout(FOR_EVER), Err(RecvTimeoutError::Disconnected)),
-                    |r| assert_eq!(r.recv_deadline(now() + FOR_EVER), Err(RecvTimeoutError::Disconnected)),
+                    |r| {
+                        assert_eq!(
+                            r.recv_deadline(now() + FOR_EVER),
+                            Err(RecvTimeoutError::Disconnected)
+                        )
+                    },
                     |r| assert_eq!(r.iter().next(), None),
                 ];
                 for wait in waits {
@@ -157,7 +162,12 @@ fn waiting_senders_are_woken_when_the_last_receiver_goes() {
             thread::scope(|scope| {
                 let waits: [fn(&Sender<i32>); 3] = [
                     |s| assert_eq!(s.send(1), Err(SendError(1))),
-                    |s| assert_eq!(s.send_timeout(2, FOR_EVER), Err(SendTimeoutError::Disconnected(2))),
+                    |s| {
+                        assert_eq!(
+                            s.send_timeout(2, FOR_EVER),
+                            Err(SendTimeoutError::Disconnected(2))
+                        )
+                    },
                     |s| {
                         let error = s.send_deadline(3, now() + FOR_EVER).unwrap_err();
                         assert_eq!(error, SendTimeoutError::Disconnected(3));

@@ -112,7 +112,9 @@ fn message_that_was_refused_comes_back_alive() {
         let gone = s.send(Noted(&book, 4)).unwrap_err();
         drop(s);
         assert_eq!(dropped(&book), [1]);
-        assert_eq!((full.into_inner().1, late.into_inner().1, gone.into_inner().1), (2, 3, 4));
+        let refused = [full.into_inner(), late.into_inner(), gone.into_inner()];
+        assert_eq!(refused.each_ref().map(|message| message.1), [2, 3, 4]);
+        drop(refused);
         assert_eq!(dropped(&book), [2, 3, 4]);
     });
 }

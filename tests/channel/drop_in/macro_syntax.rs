@@ -1,6 +1,7 @@
 //! `select!` and `select_biased!` as they can be written: commas, blocks, expressions, patterns,
 //! and what an arm may do.
 #![forbid(unsafe_code)]
+#![allow(unused_braces, reason = "arms are written in every form")]
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -141,7 +142,7 @@ fn channels_are_given_by_value_reference_or_pointer() {
                 recv(maybe.unwrap_or(&never())) -> _ => unreachable!(),
                 recv(after(Duration::from_secs(3600))) -> _ => unreachable!(),
                 recv(if s.is_full() { &shared } else { &service.requests }) -> _ => {}
-                send(service.answers[0], 1) -> _ => drop(service.requests.recv()),
+                send(service.answers[0], 1) -> _ => assert!(service.requests.recv().is_ok()),
                 send(boxed, 1) -> _ => assert_eq!(service.requests.try_iter().count(), 2),
                 send(Box::new(s.clone()), 1) -> _ => assert_eq!(shared.try_iter().count(), 2),
             }

@@ -4,8 +4,7 @@
 use std::time::Duration;
 
 use super::channel::{
-    ReadyTimeoutError, Receiver, RecvError, Select, TryReadyError, after, bounded, never,
-    unbounded,
+    ReadyTimeoutError, Receiver, RecvError, Select, TryReadyError, after, bounded, never, unbounded,
 };
 use super::{everywhere, now, settle, thread};
 

@@ -4,9 +4,7 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
-use super::channel::{
-    RecvTimeoutError, SendTimeoutError, TryRecvError, TrySendError, bounded,
-};
+use super::channel::{RecvTimeoutError, SendTimeoutError, TryRecvError, TrySendError, bounded};
 use super::{everywhere, now, settle, thread, until};
 
 const MOMENT: Duration = Duration::from_millis(3);

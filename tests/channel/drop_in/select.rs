@@ -93,7 +93,7 @@ fn sending_into_room_is_ready() {
 #[test]
 fn end_of_a_channel_is_ready_and_tells_so_when_completed() {
     everywhere(|| {
-        for (s, r) in [bounded(0), bounded(1), unbounded()] {
+        for (s, r) in [bounded::<i32>(0), bounded(1), unbounded()] {
             let other: Receiver<i32> = never();
             let mut choice = Select::new();
             choice.recv(&other);
@@ -163,7 +163,7 @@ fn indices_count_up_and_are_not_used_again() {
 #[test]
 fn removed_operation_is_not_chosen() {
     everywhere(|| {
-        let ((s1, r1), (s2, r2)) = (unbounded(), unbounded());
+        let ((s1, r1), (s2, r2)) = (unbounded::<i32>(), unbounded());
         let mut choice = Select::new();
         let first = choice.recv(&r1);
         let second = choice.recv(&r2);

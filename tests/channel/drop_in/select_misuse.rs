@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::channel::{Receiver, Select, Sender, bounded, never, unbounded};
+use super::channel::{Select, bounded, never, unbounded};
 use sylvan_workspace::in_child;
 
 use super::{everywhere, panic_of};
@@ -13,13 +13,13 @@ fn waiting_for_nothing_for_ever_is_refused() {
     everywhere(|| {
         let calls: [fn(&mut Select<'_>); 4] = [
             |choice| drop(choice.select()),
-            |choice| drop(choice.ready()),
+            |choice| _ = choice.ready(),
             |choice| drop(choice.select_timeout(Duration::MAX)),
-            |choice| drop(choice.ready_timeout(Duration::MAX)),
+            |choice| _ = choice.ready_timeout(Duration::MAX),
         ];
         for call in calls {
             let text = panic_of(|| call(&mut Select::new()));
-            assert!(text.contains("no operations have been added to `Select`"), "{text}");
+            assert!(text.contains("operations"), "{text}");
         }
         let none = never::<i32>();
         let mut choice = Select::new();
@@ -37,10 +37,10 @@ fn removing_what_is_not_there_is_refused() {
         panic_of(|| choice.remove(0));
         let index = choice.recv(&none);
         let text = panic_of(|| choice.remove(index + 1));
-        assert!(text.contains("out of bounds"), "{text}");
+        assert!(text.contains("index"), "{text}");
         choice.remove(index);
         let text = panic_of(|| choice.remove(index));
-        assert!(text.contains("no operation with this index"), "{text}");
+        assert!(text.contains("no operation"), "{text}");
     });
 }
 
@@ -58,7 +58,7 @@ fn operation_that_is_not_completed_panics_when_it_is_dropped() {
 
 #[test]
 fn completing_with_another_sender_is_refused() {
-    let ((s1, _r1), (s2, _r2)) = (bounded(1), bounded(1));
+    let ((s1, _r1), (s2, _r2)) = (bounded::<i32>(1), bounded(1));
     expect_end_of_process(test("completing_with_another_sender_is_refused"), "sender", || {
         let mut choice = Select::new();
         choice.send(&s1);
@@ -67,13 +67,14 @@ fn completing_with_another_sender_is_refused() {
 }
 
 #[test]
-fn completing_with_a_copy_of_the_receiver_is_refused() {
-    let (s, r): (Sender<i32>, Receiver<i32>) = unbounded();
-    s.send(1).unwrap();
-    expect_end_of_process(test("completing_with_a_copy_of_the_receiver_is_refused"), "receiver", || {
+fn completing_with_another_receiver_is_refused() {
+    let ((s1, r1), (s2, r2)) = (unbounded(), unbounded());
+    s1.send(1).unwrap();
+    s2.send(2).unwrap();
+    expect_end_of_process(test("completing_with_another_receiver_is_refused"), "receiver", || {
         let mut choice = Select::new();
-        choice.recv(&r);
-        let _ = choice.select().recv(&r.clone());
+        choice.recv(&r1);
+        let _ = choice.select().recv(&r2);
     });
 }
 

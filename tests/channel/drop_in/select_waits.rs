@@ -55,7 +55,8 @@ fn message_into_any_channel_wakes_a_waiting_selection() {
 fn room_in_any_channel_wakes_a_waiting_selection() {
     everywhere(|| {
         for number in 0..2 {
-            let (senders, receivers): (Vec<_>, Vec<_>) = [bounded(0), bounded(1)].into_iter().unzip();
+            let (senders, receivers): (Vec<_>, Vec<_>) =
+                [bounded(0), bounded(1)].into_iter().unzip();
             senders[1].send(1).unwrap();
             thread::scope(|scope| {
                 let waiter = scope.spawn(move || first_room(&senders, 7));
@@ -85,7 +86,8 @@ fn end_of_any_channel_wakes_a_waiting_selection() {
             });
         }
         for number in 0..2 {
-            let (senders, mut receivers): (Vec<_>, Vec<_>) = [bounded(0), bounded(1)].into_iter().unzip();
+            let (senders, mut receivers): (Vec<_>, Vec<_>) =
+                [bounded(0), bounded(1)].into_iter().unzip();
             senders[1].send(1).unwrap();
             thread::scope(|scope| {
                 let waiter = scope.spawn(move || first_room(&senders, 7));
@@ -135,7 +137,10 @@ fn two_selections_that_both_send_and_receive_meet_each_other() {
                 let other = either(2);
                 let one = one.join().unwrap();
                 // Each other's number at one of them, and nothing at the one that sent it.
-                assert!(matches!((one, other), (Some(2), None) | (None, Some(1))), "{one:?} {other:?}");
+                assert!(
+                    matches!((one, other), (Some(2), None) | (None, Some(1))),
+                    "{one:?} {other:?}"
+                );
             });
         }
     });

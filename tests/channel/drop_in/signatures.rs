@@ -54,7 +54,10 @@ fn receiver_has_crossbeams_signatures() {
     let _: fn(&Ours) -> Option<usize> = Receiver::capacity;
     let _: for<'a> fn(&'a Ours) -> Iter<'a, String> = Receiver::iter;
     let _: for<'a> fn(&'a Ours) -> TryIter<'a, String> = Receiver::try_iter;
-    let _: for<'a> fn(&'a Ours) -> Iter<'a, String> = IntoIterator::into_iter;
+    fn of_one_life<'a>() {
+        let _: fn(&'a Ours) -> Iter<'a, String> = IntoIterator::into_iter;
+    }
+    of_one_life();
     let _: fn(Ours) -> IntoIter<String> = IntoIterator::into_iter;
     let _: fn(&Ours, &Ours) -> bool = Receiver::same_channel;
     let _: fn(&Ours) -> Ours = Receiver::clone;
@@ -65,6 +68,8 @@ fn select_has_crossbeams_signatures() {
     type Selected<'a, E> = Result<SelectedOperation<'a>, E>;
     type Within<'a> = Selected<'a, SelectTimeoutError>;
     type Ready = Result<usize, ReadyTimeoutError>;
+    type Sent = Result<(), SendError<String>>;
+    type Received = Result<String, RecvError>;
     fn of_one_life<'a>() {
         let _: fn() -> Select<'a> = Select::new;
         let _: fn() -> Select<'a> = Select::new_biased;
@@ -82,11 +87,9 @@ fn select_has_crossbeams_signatures() {
         let _: fn(&mut Select<'a>, Duration) -> Ready = Select::ready_timeout;
         let _: fn(&mut Select<'a>, Instant) -> Ready = Select::ready_deadline;
         let _: fn(&SelectedOperation<'a>) -> usize = SelectedOperation::index;
+        let _: fn(SelectedOperation<'a>, &Sender<String>, String) -> Sent = SelectedOperation::send;
+        let _: fn(SelectedOperation<'a>, &Receiver<String>) -> Received = SelectedOperation::recv;
     }
-    let _: fn(SelectedOperation<'_>, &Sender<String>, String) -> Result<(), SendError<String>> =
-        SelectedOperation::send;
-    let _: fn(SelectedOperation<'_>, &Receiver<String>) -> Result<String, RecvError> =
-        SelectedOperation::recv;
     of_one_life();
 }
 
