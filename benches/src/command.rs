@@ -29,7 +29,7 @@ usage: cargo bench -p sylvan-bench -- [SUITE...] [--quick] [--rounds=N] [--worke
   chart      prints the SVG chart of the figures in FILE
   compare    prints how sylvan's figures changed, and fails if one grew beyond RATIO
   callgrind  one loop of sylvan's alone, for valgrind: yield, yield-deep, spawn, spawn-all, park,
-             join or scope; N: how many of them";
+             join, scope, send, rendezvous or block-on; N: how many of them";
 
 /// What a run shall do.
 pub(crate) struct Options {

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 use std::hint::black_box;
+use std::task::Poll;
 
 use crate::peers::threads::sylvan_runtime;
 
@@ -20,6 +21,9 @@ pub(crate) fn run(what: &str, count: &str) -> Result<(), String> {
         "park" => round_trips,
         "join" => joins,
         "scope" => scoped,
+        "send" => sends,
+        "rendezvous" => rendezvous,
+        "block-on" => calls_of_block_on,
         _ => return Err(format!("'{what}' is nothing that can be counted")),
     };
     sylvan_runtime(1).run(|| play(count));
@@ -97,5 +101,40 @@ fn scoped(count: u64) {
         sylvan::thread::scope(|scope| {
             scope.spawn(|| black_box(n));
         });
+    }
+}
+
+/// Each is sent to a channel of many places and received again by the same thread.
+fn sends(count: u64) {
+    let (sender, receiver) = sylvan::channel::bounded(128);
+    for n in 0..count {
+        sender.send(n).expect("the receiver lives");
+        black_box(receiver.recv().expect("the sender lives"));
+    }
+}
+
+/// Two threads, two rendezvous each time: one there and one back.
+fn rendezvous(count: u64) {
+    let (there, at_there) = sylvan::channel::bounded(0);
+    let (back, at_back) = sylvan::channel::bounded(0);
+    let other = sylvan::thread::spawn(move || {
+        for n in at_there {
+            back.send(n).expect("the receiver lives");
+        }
+    });
+    for n in 0..count {
+        there.send(n).expect("the receiver lives");
+        black_box(at_back.recv().expect("the sender lives"));
+    }
+    drop(there);
+    other.join().expect("it does not panic");
+}
+
+/// Of a future that is always ready, and is polled by a call.
+fn calls_of_block_on(count: u64) {
+    let mut one = std::future::poll_fn(|_| Poll::Ready(1));
+    for _ in 0..count {
+        let one: &mut (dyn Future<Output = u64> + Unpin) = &mut one;
+        black_box(sylvan::block_on(black_box(one)));
     }
 }

@@ -14,10 +14,13 @@ use crate::load;
 /// Of the workspace, and of the program that has open-coroutine.
 const LOCKS: [&str; 2] =
     [include_str!("../../Cargo.lock"), include_str!("../open-coroutine/Cargo.lock")];
-const PEERS: [&str; 11] = [
+const PEERS: [&str; 14] = [
+    "async-channel",
     "async-executor",
     "async-lock",
     "corosensei",
+    "crossbeam-channel",
+    "flume",
     "may",
     "open-coroutine",
     "parking_lot",

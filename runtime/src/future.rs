@@ -60,22 +60,31 @@ use crate::task::{Reason, WaitKind};
 ///
 /// The bridge to libraries that are written for `async`: the future is polled by the calling
 /// thread, on its stack, and may be one that only this thread may touch. It need not be `'static`.
-/// Futures that need a runtime of their own, such as tokio's timers and sockets, find it as they
-/// always do; it has threads of its own and runs beside sylvan, and its `enter` tells the futures
-/// where it is while they are *made*:
+///
+/// Futures that need a runtime of their own, such as tokio's timers and sockets, need it here, too;
+/// it has kernel threads of its own and runs beside sylvan. The simplest is to leave the future to
+/// it and wait for the task: `block_on(tokio.spawn(future))`. What shall be polled by the caller
+/// has to find its runtime when it is made, or else at each poll (what is written as `async fn`),
+/// which an entered context of tokio's is for:
 ///
 /// ```text
 /// let sleep = { let _entered = tokio.enter(); tokio::time::sleep(duration) };
 /// sylvan::block_on(sleep);
+///
+/// let mut stream = Box::pin(TcpStream::connect(address));
+/// sylvan::block_on(poll_fn(|context| {
+///     let _entered = tokio.enter();
+///     stream.as_mut().poll(context)
+/// }));
 /// ```
 ///
 /// **Hold no enter guard over a wait.** Guards of that kind (tokio's `Handle::enter`, the entered
 /// spans of tracing) write into a variable of the kernel thread and restore it in reverse order
 /// when they go. The threads of a worker share its variables and take turns whenever one waits, so
 /// a guard that is held meanwhile is seen by its neighbours, and two of them are undone in the
-/// wrong order. Enter, make the future, leave, and wait then. A future that waits by a call of
-/// sylvan's *within* its poll does the same harm where its poller has entered something, as tokio's
-/// own `block_on` has: wait by `await` there.
+/// wrong order, by which tokio panics. Enter, make the future or poll it, leave, and wait then. A
+/// future that waits by a call of sylvan's *within* a poll for which somebody has entered something
+/// holds that guard over its wait; there, write `await`.
 ///
 /// On a thread of tokio's it blocks that thread, like every blocking call; there, write `await`.
 ///

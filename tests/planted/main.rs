@@ -5,6 +5,7 @@
 //! bug and not the search. A body asserts what a user would see, or hangs, which ends at once.
 #![forbid(unsafe_code)]
 
+mod channels;
 mod ends;
 mod locks;
 mod sync;

@@ -1,6 +1,7 @@
 //! The rows, suite by suite.
 
 mod cforall;
+mod channel;
 mod crowd;
 mod floors;
 mod gathering;
@@ -20,11 +21,12 @@ mod yields;
 use crate::row::{Row, Scale};
 
 /// The names by which suites are chosen.
-pub(crate) const NAMES: [&str; 14] = [
+pub(crate) const NAMES: [&str; 15] = [
     "floors",
     "yield",
     "park",
     "sync",
+    "channel",
     "spawn",
     "tree",
     "imbalance",
@@ -43,6 +45,7 @@ pub(crate) fn all(scale: Scale, workers: &[usize]) -> Vec<Row> {
     rows.extend(yields::rows(scale));
     rows.extend(park::rows(scale));
     rows.extend(sync::rows(scale, workers));
+    rows.extend(channel::rows(scale, workers));
     rows.extend(spawn::rows(scale, workers));
     rows.extend(tree::rows(scale, workers));
     rows.extend(imbalance::rows(scale, workers));

@@ -12,8 +12,6 @@
 //! No waker is cloned, called or dropped under the channel's lock: that is user code.
 
 use std::fmt;
-use std::marker::PhantomPinned;
-use std::mem;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -30,8 +28,6 @@ use crate::thread::{self, JoinHandle};
 #[must_use = "a future does nothing until it is awaited"]
 pub struct RecvFuture<'a, T> {
     from: From<'a, T>,
-    /// Others point to what lies in it.
-    _pinned: PhantomPinned,
 }
 
 enum From<'a, T> {
@@ -47,8 +43,6 @@ unsafe impl<T: Send> Send for RecvFuture<'_, T> {}
 #[must_use = "a future does nothing until it is awaited"]
 pub struct SendFuture<'a, T> {
     sending: Sending<'a, T>,
-    /// Others point to what lies in it.
-    _pinned: PhantomPinned,
 }
 
 // SAFETY: as for `RecvFuture`.
@@ -88,7 +82,7 @@ impl<T> Receiver<T> {
             Source::Timer(timer, message) => From::Timer(Awaited::new(timer), *message),
             Source::Never => From::Never,
         };
-        RecvFuture { from, _pinned: PhantomPinned }
+        RecvFuture { from }
     }
 }
 
@@ -103,7 +97,7 @@ impl<T> Sender<T> {
     ///
     /// The message, if all receivers have gone.
     pub fn send_async(&self, msg: T) -> SendFuture<'_, T> {
-        SendFuture { sending: Sending::new(&self.shared, msg), _pinned: PhantomPinned }
+        SendFuture { sending: Sending::new(&self.shared, msg) }
     }
 }
 
@@ -159,7 +153,8 @@ impl<'a> Awaited<'a> {
     fn poll(&self, context: &mut Context<'_>) -> Poll<Instant> {
         // Before the look at the clock: a sleeper that ends meanwhile wakes the new one.
         let mine = context.waker().clone();
-        drop(mem::replace(&mut *lock(&self.waker), Some(mine)));
+        let old = lock(&self.waker).replace(mine);
+        drop(old);
         if let Some(instant) = self.timer.receive_now() {
             return Poll::Ready(instant);
         }

@@ -11,6 +11,8 @@
 //! | [`unbounded`] | sending never waits |
 //! | [`after`], [`at`], [`tick`], [`never`] | receivers that a clock sends to, or nobody |
 //! | [`select!`], [`select_biased!`], [`Select`] | one of several operations |
+//! | [`oneshot`], [`broadcast`], [`watch`] | one message; all for everybody; the latest value |
+//! | [`Receiver::recv_async`], [`Sender::send_async`] | both ends for tasks of any executor |
 //!
 //! ```
 //! use sylvan::channel::{bounded, select};
@@ -62,6 +64,7 @@
 //!   [`SelectedOperation`] that is dropped while its thread unwinds does not panic again.
 //! - A bounded channel takes memory as it is filled: its capacity may be as large as `usize::MAX`.
 
+pub mod broadcast;
 mod buffer;
 mod errors;
 mod future;
@@ -69,6 +72,7 @@ mod iter;
 mod macros;
 #[cfg(all(loom, test))]
 mod models;
+pub mod oneshot;
 mod promises;
 mod receiver;
 mod select;
@@ -78,6 +82,8 @@ mod state;
 mod timer;
 mod wait;
 mod waiter;
+pub mod watch;
+mod watched;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

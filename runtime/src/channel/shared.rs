@@ -78,28 +78,21 @@ impl<T> Shared<T> {
     #[cold]
     fn wake_watchers(&self, wakes: &mut Wakes) {
         if std::mem::take(&mut wakes.readable) {
-            self.wake_in_batches(State::wake_watchers_of_receivers);
+            let until = self.lock().receivers.watching.next_ticket();
+            wake_in_batches(|batch| self.lock().receivers.watching.wake_before(until, batch));
         }
         if std::mem::take(&mut wakes.writable) {
-            self.wake_in_batches(State::wake_watchers_of_senders);
-        }
-    }
-
-    /// Wakes as many as `fill` finds, unlocking in between.
-    fn wake_in_batches(&self, fill: impl Fn(&mut State<T>, &mut [Option<Woken>]) -> bool) {
-        loop {
-            let mut batch = Woken::batch();
-            let is_full = fill(&mut self.lock(), &mut batch);
-            Woken::schedule_all(&mut batch);
-            if !is_full {
-                return;
-            }
+            let until = self.lock().senders.watching.next_ticket();
+            wake_in_batches(|batch| self.lock().senders.watching.wake_before(until, batch));
         }
     }
 
     /// Wakes everybody, for the channel has just been disconnected.
     fn wake_all(&self) {
-        self.wake_in_batches(State::wake_disconnected);
+        let mut wakes = Wakes::new();
+        (wakes.readable, wakes.writable) = (true, true);
+        wake_in_batches(|batch| self.lock().wake_disconnected(batch));
+        self.wake_watchers(&mut wakes);
     }
 
     /// Frees the channel if the other side has gone before.
@@ -114,6 +107,16 @@ impl<T> Shared<T> {
             // SAFETY: made by `Box::into_raw`; both sides have gone.
             drop(unsafe { Box::from_raw(shared) });
         }
+    }
+}
+
+/// Wakes as many as `fill` finds, which says whether there may be more. No lock is held meanwhile.
+pub(super) fn wake_in_batches(fill: impl Fn(&mut [Option<Woken>]) -> bool) {
+    let mut may_be_more = true;
+    while may_be_more {
+        let mut batch = Woken::batch();
+        may_be_more = fill(&mut batch);
+        Woken::schedule_all(&mut batch);
     }
 }
 

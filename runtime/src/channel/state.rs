@@ -257,16 +257,6 @@ impl<T> State<T> {
         true
     }
 
-    /// Wakes some of those who watch to receive. False: nobody was left.
-    pub(super) fn wake_watchers_of_receivers(&mut self, batch: &mut [Option<Woken>]) -> bool {
-        wake_watchers(&mut self.receivers.watching, batch)
-    }
-
-    /// Wakes some of those who watch to send. False: nobody was left.
-    pub(super) fn wake_watchers_of_senders(&mut self, batch: &mut [Option<Woken>]) -> bool {
-        wake_watchers(&mut self.senders.watching, batch)
-    }
-
     /// Gives `message` to the first receiver that waits.
     #[inline]
     fn give(&mut self, message: T, wakes: &mut Wakes) -> Result<(), T> {
@@ -368,17 +358,6 @@ impl<T> State<T> {
         }
         None
     }
-}
-
-/// Wakes some of those who watch. False: nobody was left.
-fn wake_watchers(watching: &mut List, batch: &mut [Option<Woken>]) -> bool {
-    for place in batch {
-        while place.is_none() {
-            let Some(waiter) = watching.pop() else { return false };
-            *place = waiter.end(Outcome::Ready);
-        }
-    }
-    true
 }
 
 /// Takes the message out of `place`, of a sender that has been taken out, unless its wait has ended

@@ -13,6 +13,7 @@
 //! whose lists, or promises, it stands. Its own thread reads outcome and place without the lock
 //! only after its wait was ended by a wake.
 
+use std::marker::PhantomPinned;
 use std::ptr;
 use std::task::Waker;
 
@@ -67,8 +68,13 @@ pub(super) struct Waiter {
     waker: Cell<Option<Waker>>,
     kind: Cell<Kind>,
     phase: Cell<Phase>,
+    /// When it entered its list, counted there.
+    ticket: Cell<u64>,
     next: Link,
     previous: Link,
+    /// Others point to it, so an exclusive reference to what contains it must not mean to the
+    /// compiler that they do not.
+    _pinned: PhantomPinned,
 }
 
 type Link = Cell<*const Waiter>;
@@ -82,8 +88,10 @@ impl Waiter {
             waker: Cell::new(None),
             kind: Cell::new(kind),
             phase: Cell::new(Phase::Outside),
+            ticket: Cell::new(0),
             next: Cell::new(ptr::null()),
             previous: Cell::new(ptr::null()),
+            _pinned: PhantomPinned,
         }
     }
 
@@ -156,11 +164,13 @@ impl Waiter {
 pub(super) struct List {
     first: *const Waiter,
     last: *const Waiter,
+    /// The ticket of the next one to enter.
+    tickets: u64,
 }
 
 impl List {
     pub(super) const fn new() -> List {
-        List { first: ptr::null(), last: ptr::null() }
+        List { first: ptr::null(), last: ptr::null(), tickets: 0 }
     }
 
     #[inline]
@@ -191,6 +201,27 @@ impl List {
         Some(first)
     }
 
+    /// The ticket of the next one to enter, who comes after all who are here.
+    pub(super) fn next_ticket(&self) -> u64 {
+        self.tickets
+    }
+
+    /// Wakes some of those who came before the one with the ticket `until`, in a list in front of
+    /// which nobody enters. False: nobody is left.
+    pub(super) fn wake_before(&mut self, until: u64, batch: &mut [Option<Woken>]) -> bool {
+        for place in batch {
+            while place.is_none() {
+                let Some(first) = self.iter().next() else { return false };
+                if first.ticket.get() >= until {
+                    return false;
+                }
+                self.remove(first);
+                *place = first.end(Outcome::Ready);
+            }
+        }
+        true
+    }
+
     /// Enters `waiter` at the end, or in front of all.
     ///
     /// # Safety
@@ -202,6 +233,8 @@ impl List {
             false => (self.last, ptr::null()),
         };
         waiter.phase.set(Phase::Queued);
+        waiter.ticket.set(self.tickets);
+        self.tickets += 1;
         waiter.previous.set(previous);
         waiter.next.set(next);
         self.link(previous, next, waiter, waiter);

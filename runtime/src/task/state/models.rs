@@ -412,6 +412,31 @@ fn handle_dropped_while_its_thread_ends_drops_the_result_once() {
 }
 
 #[test]
+fn registration_is_taken_back_or_the_result_is_there() {
+    check(|| {
+        let joined = Joined::new();
+        let ending = thread::spawn({
+            let joined = joined.clone();
+            move || joined.end()
+        });
+        let mut registered = joined.register(NOTHING);
+        if registered && joined.state.take_back_joiner() {
+            // The place is the handle's again: loom checks that nobody else looks there.
+            joined.joiner.with_mut(|_| ());
+            registered = false;
+            joined.drop_handle();
+        } else {
+            joined.take_result();
+            joined.release_handle();
+        }
+        joined.waiter.state.abandon_wait();
+        assert_eq!(ending.join().unwrap().is_some(), registered);
+        assert_eq!(joined.gone.load(Ordering::Relaxed), 1);
+        assert_eq!(joined.freed.load(Ordering::Relaxed), 1);
+    });
+}
+
+#[test]
 fn joiner_that_is_cancelled_leaves_a_late_wake_behind() {
     check(|| {
         let joined = Joined::new();

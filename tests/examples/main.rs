@@ -10,6 +10,8 @@
 //! reach.
 #![forbid(unsafe_code)]
 
+mod channels;
+
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
@@ -51,12 +53,12 @@ fn parking_loses_no_wake_under_every_mapping() {
 fn seeds_finds_its_bug_and_says_what_its_header_says() {
     // A run is the same in each build; what is printed holds no time and no address.
     let said = Run::of("seeds").succeeds();
-    assert_eq!(said.stdout, promised(include_str!("../examples/seeds.rs")));
+    assert_eq!(said.stdout, promised(include_str!("../../examples/seeds.rs")));
 }
 
 #[test]
 fn dining_says_what_its_header_says_under_every_mapping() {
-    let expected = promised(include_str!("../examples/dining.rs"));
+    let expected = promised(include_str!("../../examples/dining.rs"));
     for mapping in MAPPINGS {
         let said = Run::of("dining").variable("SYLVAN_MAPPING", mapping).succeeds();
         assert_eq!(said.stdout, expected, "under {mapping}");
@@ -74,8 +76,18 @@ fn dining_serves_tables_of_other_sizes() {
 }
 
 #[test]
+fn futures_says_what_its_header_says_under_every_mapping() {
+    let expected = promised(include_str!("../../examples/futures.rs"));
+    for mapping in MAPPINGS {
+        let run = Run::of("futures").variable("SYLVAN_MAPPING", mapping);
+        let said = run.variable("SYLVAN_WORKERS", "1").succeeds();
+        assert_eq!(said.stdout, expected, "under {mapping}");
+    }
+}
+
+#[test]
 fn bank_says_what_its_header_says_under_every_mapping() {
-    let expected = promised(include_str!("../examples/bank.rs"));
+    let expected = promised(include_str!("../../examples/bank.rs"));
     for mapping in ["n:1", "m:n"] {
         let said = Run::of("bank").variable("SYLVAN_MAPPING", mapping).succeeds();
         assert_eq!(said.stdout, expected, "under {mapping}");
