@@ -233,3 +233,42 @@ fn all_that_wait_for_the_same_channel_learn_of_its_messages() {
         }
     });
 }
+
+#[test]
+fn waiting_call_for_room_is_woken_by_the_end_of_the_receivers() {
+    everywhere(|| {
+        for (s, r) in [bounded(0), bounded(1)] {
+            let _ = s.try_send(0);
+            thread::scope(|scope| {
+                let waiter = scope.spawn(move || {
+                    let mut choice = Select::new();
+                    let index = choice.send(&s);
+                    assert_eq!(choice.ready(), index);
+                    s.try_send(1).unwrap_err().is_disconnected()
+                });
+                settle();
+                drop(r);
+                assert!(waiter.join().unwrap());
+            });
+        }
+    });
+}
+
+#[test]
+fn one_end_wakes_all_that_wait_for_it() {
+    everywhere(|| {
+        for (s, r) in [bounded::<i32>(0), bounded(1), unbounded()] {
+            thread::scope(|scope| {
+                for _ in 0..40 {
+                    scope.spawn(|| {
+                        let mut choice = Select::new();
+                        choice.recv(&r);
+                        assert_eq!((choice.ready(), r.try_recv().is_err()), (0, true));
+                    });
+                }
+                settle();
+                drop(s);
+            });
+        }
+    });
+}
