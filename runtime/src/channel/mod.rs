@@ -229,6 +229,6 @@ fn of_timer(timer: Timer) -> Receiver<Instant> {
 /// }
 /// ```
 #[must_use]
-pub fn never<T>() -> Receiver<T> {
+pub const fn never<T>() -> Receiver<T> {
     Receiver { source: Source::Never }
 }
