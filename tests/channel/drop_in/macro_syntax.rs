@@ -128,7 +128,7 @@ fn channels_are_given_by_value_reference_or_pointer() {
         let ((s, r), (answer, _answers)) = (unbounded(), unbounded());
         let service = Service { requests: r, answers: vec![answer] };
         let (shared, boxed) = (Arc::new(service.requests.clone()), Box::new(s.clone()));
-        let maybe: Option<&Receiver<i32>> = None;
+        let maybe = service.answers.get(1).map(|_| &service.requests);
         for _ in 0..40 {
             s.send(1).unwrap();
             select! {
@@ -138,7 +138,7 @@ fn channels_are_given_by_value_reference_or_pointer() {
                 recv(pick(&service)) -> message => assert_eq!(message, Ok(1)),
                 recv(pick(&service).clone()) -> message => assert_eq!(message, Ok(1)),
                 recv(shared) -> message => assert_eq!(message, Ok(1)),
-                recv({ let again = &shared; again }) -> message => assert_eq!(message, Ok(1)),
+                recv({ let all = [&shared]; all[0] }) -> message => assert_eq!(message, Ok(1)),
                 recv(maybe.unwrap_or(&never())) -> _ => unreachable!(),
                 recv(after(Duration::from_secs(3600))) -> _ => unreachable!(),
                 recv(if s.is_full() { &shared } else { &service.requests }) -> _ => {}
@@ -248,7 +248,7 @@ fn selections_stand_within_each_other() {
             },
         };
         assert_eq!(got, 3);
-        let got = (|| select! { recv(select! { default => &r }) -> _ => 0, default => 4 })();
+        let got = select! { recv(select! { default => &r }) -> _ => 0, default => 4 };
         assert_eq!(got, 4);
     });
 }

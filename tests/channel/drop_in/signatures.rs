@@ -54,10 +54,10 @@ fn receiver_has_crossbeams_signatures() {
     let _: fn(&Ours) -> Option<usize> = Receiver::capacity;
     let _: for<'a> fn(&'a Ours) -> Iter<'a, String> = Receiver::iter;
     let _: for<'a> fn(&'a Ours) -> TryIter<'a, String> = Receiver::try_iter;
-    fn of_one_life<'a>() {
+    fn of_one_life<'a>(_: &'a ()) {
         let _: fn(&'a Ours) -> Iter<'a, String> = IntoIterator::into_iter;
     }
-    of_one_life();
+    of_one_life(&());
     let _: fn(Ours) -> IntoIter<String> = IntoIterator::into_iter;
     let _: fn(&Ours, &Ours) -> bool = Receiver::same_channel;
     let _: fn(&Ours) -> Ours = Receiver::clone;
@@ -70,7 +70,7 @@ fn select_has_crossbeams_signatures() {
     type Ready = Result<usize, ReadyTimeoutError>;
     type Sent = Result<(), SendError<String>>;
     type Received = Result<String, RecvError>;
-    fn of_one_life<'a>() {
+    fn of_one_life<'a>(_: &'a ()) {
         let _: fn() -> Select<'a> = Select::new;
         let _: fn() -> Select<'a> = Select::new_biased;
         let _: fn() -> Select<'a> = Select::default;
@@ -90,7 +90,7 @@ fn select_has_crossbeams_signatures() {
         let _: fn(SelectedOperation<'a>, &Sender<String>, String) -> Sent = SelectedOperation::send;
         let _: fn(SelectedOperation<'a>, &Receiver<String>) -> Received = SelectedOperation::recv;
     }
-    of_one_life();
+    of_one_life(&());
 }
 
 #[test]
