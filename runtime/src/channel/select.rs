@@ -108,6 +108,9 @@ unsafe impl Send for Select<'_> {}
 // SAFETY: as above; a shared reference can only be cloned and printed.
 unsafe impl Sync for Select<'_> {}
 
+// Its waiters stand in lists only while a call has it for itself.
+impl Unpin for Select<'_> {}
+
 impl<'a> Select<'a> {
     /// Returns an empty list, of which a random one is chosen.
     #[must_use]
