@@ -42,9 +42,15 @@ pub struct Receiver<T> {
 /// Where the messages come from.
 pub(super) enum Source<T> {
     Channel(ReceiverRef<T>),
-    /// A clock, and what makes the message of its instants: they are it.
-    Timer(Arc<Timer>, fn(Instant) -> T),
+    Timer(Arc<Timed<T>>),
     Never,
+}
+
+/// A clock that sends.
+pub(super) struct Timed<T> {
+    pub(super) timer: Timer,
+    /// Makes the message of its instants: they are it.
+    pub(super) message: fn(Instant) -> T,
 }
 
 impl<T> UnwindSafe for Receiver<T> {}
@@ -77,8 +83,8 @@ impl<T> Receiver<T> {
                     Nothing::Disconnected => TryRecvError::Disconnected,
                 })
             }
-            Source::Timer(timer, message) => {
-                timer.receive_now().map(message).ok_or(TryRecvError::Empty)
+            Source::Timer(timed) => {
+                timed.timer.receive_now().map(timed.message).ok_or(TryRecvError::Empty)
             }
             Source::Never => Err(TryRecvError::Empty),
         }
@@ -155,8 +161,9 @@ impl<T> Receiver<T> {
     ) -> Result<T, NotReceived> {
         match &self.source {
             Source::Channel(shared) => shared.receive(deadline, site),
-            Source::Timer(timer, message) => {
-                timer.receive(Reason::new(WaitKind::Receive, site), deadline).map(message)
+            Source::Timer(timed) => {
+                let reason = Reason::new(WaitKind::Receive, site);
+                timed.timer.receive(reason, deadline).map(timed.message)
             }
             Source::Never => loop {
                 door::switch_point();
@@ -183,7 +190,7 @@ impl<T> Receiver<T> {
                     None => shared.receive(None, site).map_err(|_| RecvError),
                 }
             }
-            (Source::Timer(_, message), Token::Instant(instant)) => Ok(message(instant)),
+            (Source::Timer(timed), Token::Instant(instant)) => Ok((timed.message)(instant)),
             _ => Err(RecvError),
         }
     }
@@ -193,7 +200,7 @@ impl<T> Receiver<T> {
     pub fn is_empty(&self) -> bool {
         match &self.source {
             Source::Channel(shared) => shared.is_empty(),
-            Source::Timer(timer, _) => !timer.is_due(),
+            Source::Timer(timed) => !timed.timer.is_due(),
             Source::Never => true,
         }
     }
@@ -203,7 +210,7 @@ impl<T> Receiver<T> {
     pub fn is_full(&self) -> bool {
         match &self.source {
             Source::Channel(shared) => shared.is_full(),
-            Source::Timer(timer, _) => timer.is_due(),
+            Source::Timer(timed) => timed.timer.is_due(),
             Source::Never => true,
         }
     }
@@ -213,7 +220,7 @@ impl<T> Receiver<T> {
     pub fn len(&self) -> usize {
         match &self.source {
             Source::Channel(shared) => shared.len(),
-            Source::Timer(timer, _) => usize::from(timer.is_due()),
+            Source::Timer(timed) => usize::from(timed.timer.is_due()),
             Source::Never => 0,
         }
     }
@@ -223,7 +230,7 @@ impl<T> Receiver<T> {
     pub fn capacity(&self) -> Option<usize> {
         match &self.source {
             Source::Channel(shared) => shared.capacity(),
-            Source::Timer(..) => Some(1),
+            Source::Timer(_) => Some(1),
             Source::Never => Some(0),
         }
     }
@@ -249,7 +256,7 @@ impl<T> Receiver<T> {
             (Source::Channel(one), Source::Channel(other)) => {
                 ptr::eq(one.address(), other.address())
             }
-            (Source::Timer(one, _), Source::Timer(other, _)) => Arc::ptr_eq(one, other),
+            (Source::Timer(one), Source::Timer(other)) => Arc::ptr_eq(one, other),
             (Source::Never, Source::Never) => true,
             _ => false,
         }
@@ -259,7 +266,7 @@ impl<T> Receiver<T> {
     pub(super) fn address(&self) -> *const () {
         match &self.source {
             Source::Channel(shared) => shared.address(),
-            Source::Timer(timer, _) => Arc::as_ptr(timer).cast(),
+            Source::Timer(timed) => Arc::as_ptr(timed).cast(),
             Source::Never => ptr::null(),
         }
     }
@@ -269,7 +276,7 @@ impl<T> Clone for Receiver<T> {
     fn clone(&self) -> Receiver<T> {
         let source = match &self.source {
             Source::Channel(shared) => Source::Channel(shared.clone()),
-            Source::Timer(timer, message) => Source::Timer(timer.clone(), *message),
+            Source::Timer(timed) => Source::Timer(timed.clone()),
             Source::Never => Source::Never,
         };
         Receiver { source }
@@ -310,7 +317,7 @@ impl<T> Handle for Receiver<T> {
                 shared.unlock(state, &mut wakes);
                 token
             }
-            Source::Timer(timer, _) => timer.receive_now().map(Token::Instant),
+            Source::Timer(timed) => timed.timer.receive_now().map(Token::Instant),
             Source::Never => None,
         }
     }
@@ -318,7 +325,7 @@ impl<T> Handle for Receiver<T> {
     fn is_ready(&self) -> bool {
         match &self.source {
             Source::Channel(shared) => shared.lock().has_message(),
-            Source::Timer(timer, _) => timer.is_due(),
+            Source::Timer(timed) => timed.timer.is_due(),
             Source::Never => false,
         }
     }
@@ -371,7 +378,7 @@ impl<T> Handle for Receiver<T> {
 
     fn deadline(&self) -> Option<Instant> {
         match &self.source {
-            Source::Timer(timer, _) => timer.next(),
+            Source::Timer(timed) => timed.timer.next(),
             _ => None,
         }
     }

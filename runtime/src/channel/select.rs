@@ -9,7 +9,7 @@ mod run;
 
 use std::fmt;
 use std::mem;
-use std::panic::Location;
+use std::panic::{Location, RefUnwindSafe, UnwindSafe};
 use std::time::{Duration, Instant};
 
 use crate::channel::errors::{
@@ -108,6 +108,9 @@ unsafe impl Send for Select<'_> {}
 // SAFETY: as above; a shared reference can only be cloned and printed.
 unsafe impl Sync for Select<'_> {}
 
+// Its waiters stand in lists only while a call has it for itself.
+impl Unpin for Select<'_> {}
+
 impl<'a> Select<'a> {
     /// Returns an empty list, of which a random one is chosen.
     #[must_use]
@@ -173,7 +176,6 @@ impl<'a> Select<'a> {
     /// If the list is empty: nothing would ever end the wait.
     #[track_caller]
     pub fn select(&mut self) -> SelectedOperation<'a> {
-        assert!(!self.arms.is_empty(), "{EMPTY}");
         let reason = Reason::new(WaitKind::Select, Location::caller());
         self.run(reason, Until::Deadline(None)).expect("it waits until one is chosen")
     }
@@ -187,6 +189,10 @@ impl<'a> Select<'a> {
     /// # Errors
     ///
     /// If none was ready in time.
+    ///
+    /// # Panics
+    ///
+    /// If the list is empty and no clock will ever show that the time is over.
     #[track_caller]
     pub fn select_timeout(
         &mut self,
@@ -244,7 +250,6 @@ impl<'a> Select<'a> {
     /// If the list is empty: nothing would ever end the wait.
     #[track_caller]
     pub fn ready(&mut self) -> usize {
-        assert!(!self.arms.is_empty(), "{EMPTY}");
         let reason = Reason::new(WaitKind::Select, Location::caller());
         self.watch(reason, Until::Deadline(None)).expect("it waits until one is ready")
     }
@@ -281,14 +286,21 @@ impl<'a> Select<'a> {
 
     // SUSPENDS
     fn run(&mut self, reason: Reason, until: Until) -> Option<SelectedOperation<'a>> {
+        self.refuse_to_wait_for_nothing(until);
         let Select { arms, waiters, is_biased, .. } = self;
         run::select(arms, |count| room(waiters, count), reason, until, *is_biased)
     }
 
     // SUSPENDS
     fn watch(&mut self, reason: Reason, until: Until) -> Option<usize> {
+        self.refuse_to_wait_for_nothing(until);
         let Select { arms, waiters, is_biased, .. } = self;
         run::watch(arms, |count| room(waiters, count), reason, until, *is_biased)
+    }
+
+    fn refuse_to_wait_for_nothing(&self, until: Until) {
+        let for_ever = matches!(until, Until::Deadline(None));
+        assert!(!(for_ever && self.arms.is_empty()), "{EMPTY}");
     }
 }
 
@@ -332,6 +344,9 @@ pub struct SelectedOperation<'a> {
     arm: Arm<'a>,
     token: Token,
 }
+
+impl UnwindSafe for SelectedOperation<'_> {}
+impl RefUnwindSafe for SelectedOperation<'_> {}
 
 impl SelectedOperation<'_> {
     /// Returns the index that the operation got when it was added.

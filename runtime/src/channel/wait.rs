@@ -119,6 +119,14 @@ impl<'a, T> Waiting<'a, T> {
         place.take()
     }
 
+    /// Whether nothing is in its place.
+    fn is_empty(&self) -> bool {
+        assert!(!self.entered.get(), "the place is the channel's as long as it waits");
+        // SAFETY: the waiter stands outside.
+        let place = unsafe { &*self.place.get() };
+        place.is_none()
+    }
+
     /// Sends its message, if that needs no wait.
     fn try_to_send(&self, state: &mut State<T>, wakes: &mut Wakes) -> Sent {
         assert!(!self.entered.get(), "the place is the channel's as long as it waits");

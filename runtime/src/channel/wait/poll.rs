@@ -77,6 +77,9 @@ impl<T> Waiting<'_, T> {
                 Outcome::Done => Sent::Sent,
                 _ => Sent::Disconnected,
             }
+        } else if self.is_empty() {
+            drop(state);
+            panic!("a future was polled again after it was ready");
         } else {
             self.try_to_send(&mut state, &mut wakes)
         };
