@@ -17,6 +17,7 @@ mod dropped;
 mod fairness;
 mod futures;
 mod given_up;
+mod leaked;
 mod mixed;
 mod support;
 mod ways;
