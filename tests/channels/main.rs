@@ -19,5 +19,7 @@ mod futures;
 mod given_up;
 mod leaked;
 mod mixed;
+mod others_bugs;
+mod seeded;
 mod support;
 mod ways;
