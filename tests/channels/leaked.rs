@@ -75,19 +75,17 @@ fn leak_when_woken(
     is_waiting: impl Fn() -> bool,
     wake: impl FnOnce(),
 ) {
-    let (runtime, hold) = (runtime(1), Arc::new(AtomicBool::new(false)));
-    let (held, let_go) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    let runtime = runtime(1);
+    let [hold, held, let_go] = [(); 3].map(|()| Arc::<AtomicBool>::default());
     cling(&runtime, wait);
-    let (holds, is_held, goes) = (hold.clone(), held.clone(), let_go.clone());
+    let [holds, is_held, goes] = [&hold, &held, &let_go].map(Arc::clone);
     drop(runtime.handle().spawn(move || {
-        // Looks on while the runtime ends, and then keeps the worker as a call of the system would.
-        let look = || {
-            while !holds.load(SeqCst) {
-                let _ = std::panic::catch_unwind(thread::yield_now);
-            }
-        };
-        look();
+        while !holds.load(SeqCst) {
+            // Whatever it is told, for the runtime ends meanwhile.
+            let _ = std::panic::catch_unwind(thread::yield_now);
+        }
         is_held.store(true, SeqCst);
+        // As a call of the system would keep the worker.
         while !goes.load(SeqCst) {
             std::thread::yield_now();
         }
