@@ -80,8 +80,8 @@ fn messages_without_size_and_large_ones_are_messages_like_any() {
     });
 }
 
-/// A select that wants to send and to receive on the same channel, for at most `timeout`: whether it
-/// has sent, if it has met anybody.
+/// A select that wants to send and to receive on the same channel, for at most `timeout`: whether
+/// it has sent, if it has met anybody.
 fn meet(channel: &(Sender<u8>, Receiver<u8>), timeout: Duration) -> Option<bool> {
     select! {
         send(channel.0, 1) -> sent => { sent.unwrap(); Some(true) }

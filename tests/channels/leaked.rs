@@ -68,8 +68,8 @@ fn threads_that_are_leaked_where_they_wait_leave_the_queues() {
     assert!(child.stdout.contains("all is free"), "{}", child.stdout);
 }
 
-/// Has a thread be woken by `wake` in `wait`, and leaks it before it has gone on: its worker is kept
-/// from everything by another thread, until the runtime's time is over.
+/// Has a thread be woken by `wake` in `wait`, and leaks it before it has gone on: its worker is
+/// kept from everything by another thread, until the runtime's time is over.
 fn leak_when_woken(
     wait: impl Fn() + Send + 'static,
     is_waiting: impl Fn() -> bool,
