@@ -12,7 +12,7 @@ use sylvan::thread;
 use sylvan_workspace::{everywhere, in_every_runtime, until};
 
 use crate::support::{Foreign, HOUR, Ledger, Letter, is_offered, is_wanted, settle};
-use crate::ways::{Kind, do_meet, to_receive, to_send};
+use crate::ways::{do_meet, to_receive, to_send};
 
 const CAPACITIES: [Option<usize>; 3] = [Some(0), Some(1), None];
 
@@ -211,10 +211,22 @@ fn meeting_that_meets_a_cancellation_of_its_sender_is_with_one_side() {
 }
 
 /// A receiver that tries again until somebody has `chosen` it, and tells when it has gone.
-fn leave_after_being_chosen(receiver: &Receiver<Letter>, chosen: &AtomicBool, gone: &Sender<()>) {
+fn leave_after_being_chosen(
+    receiver: &Receiver<Letter>,
+    chosen: &AtomicBool,
+    gone: &Sender<()>,
+    by_ready: bool,
+) {
+    let moment = Duration::from_millis(2);
     while !chosen.load(SeqCst) {
-        let result = receiver.recv_timeout(Duration::from_millis(2)).map(|it| it.number);
-        assert_eq!(result, Err(RecvTimeoutError::Timeout));
+        if by_ready {
+            let mut select = Select::new();
+            select.recv(receiver);
+            assert!(select.ready_timeout(moment).is_err(), "nothing was sent");
+        } else {
+            let result = receiver.recv_timeout(moment).map(|it| it.number);
+            assert_eq!(result, Err(RecvTimeoutError::Timeout));
+        }
     }
     gone.send(()).unwrap();
 }
@@ -222,12 +234,13 @@ fn leave_after_being_chosen(receiver: &Receiver<Letter>, chosen: &AtomicBool, go
 #[test]
 fn deadline_of_a_receiver_between_choice_and_message_leaves_it_to_the_next() {
     everywhere(|_| {
-        for waits_behind in [false, true] {
+        for (waits_behind, by_ready) in [(false, false), (false, true), (true, false), (true, true)]
+        {
             let (ledger, chosen) = (Ledger::new(1), AtomicBool::new(false));
             let (sender, receiver) = bounded(0);
             let (gone, goes) = bounded(0);
             thread::scope(|scope| {
-                scope.spawn(|| leave_after_being_chosen(&receiver, &chosen, &gone));
+                scope.spawn(|| leave_after_being_chosen(&receiver, &chosen, &gone, by_ready));
                 let mut select = Select::new();
                 select.send(&sender);
                 let operation = select.select();
@@ -254,9 +267,6 @@ fn deadline_of_a_receiver_between_choice_and_message_leaves_it_to_the_next() {
 fn cancellation_of_a_receiver_between_choice_and_message_leaves_it_to_the_next() {
     in_every_runtime(|_| {
         for take in to_receive() {
-            if take.kind == Kind::Ready {
-                continue;
-            }
             let ledger = Ledger::new(2);
             let (sender, receiver) = bounded(0);
             thread::scope(|scope| {

@@ -84,6 +84,24 @@ fn message_in_the_hands_of_a_dropped_future_goes_to_the_next_in_its_place() {
 }
 
 #[test]
+fn message_of_a_dropped_future_is_older_than_those_that_came_meanwhile() {
+    everywhere(|_| {
+        for capacity in [Some(1), None] {
+            let ledger = Ledger::new(2);
+            let (sender, receiver) = capacity.map_or_else(unbounded, bounded);
+            let mut future = Box::pin(receiver.recv_async());
+            assert!(poll_once(future.as_mut()).is_pending());
+            (0..2).for_each(|number| sender.try_send(ledger.letter(number)).ok().unwrap());
+            drop(future);
+            assert!(receiver.try_iter().map(|it| it.number).eq(0..2));
+            assert!(sender.try_send(ledger.letter(0)).is_ok(), "there is room again");
+            drop((sender, receiver));
+            assert_eq!((ledger.drops(0), ledger.drops(1)), (2, 1));
+        }
+    });
+}
+
+#[test]
 fn future_that_was_chosen_by_a_select_and_is_dropped_leaves_the_message_to_others() {
     everywhere(|_| {
         let ledger = Ledger::new(2);

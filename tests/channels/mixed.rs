@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use sylvan::channel::{Receiver, Select, Sender, bounded, select, tick, unbounded};
 use sylvan::{Mapping, Runtime, thread};
-use sylvan_workspace::{Watchdog, in_every_runtime};
+use sylvan_workspace::{Watchdog, everywhere, in_every_runtime};
 
 use crate::support::{Foreign, Ledger, Letter};
 use crate::ways::{Kind, ToReceive, ToSend, to_receive, to_send};
@@ -37,6 +37,9 @@ fn on_all_sides<R: Send>(body: impl Fn(usize) -> R + Sync) -> Vec<R> {
 }
 
 const SIDES: usize = 5;
+
+/// So many messages that whatever can come between two of them does.
+const ORDERED: usize = 3_000;
 
 /// Unparks a thread, whatever its kind.
 struct Unparks(thread::Thread);
@@ -80,14 +83,13 @@ fn takers() -> Vec<ToReceive<Letter>> {
 }
 
 /// Each side sends and receives in all ways that meet on such a channel, each in a thread of its
-/// own; at the end everything that was sent has been received once.
-fn exchange(capacity: Option<usize>) {
+/// own; at the end everything that was sent has been received once. At capacity 0 only one side may
+/// watch.
+fn exchange(capacity: Option<usize>, may_watch: [bool; 2]) {
     const EACH: usize = 40;
-    let may_watch = capacity != Some(0);
-    let fits = |kind| kind != Kind::Ready || may_watch;
     let (mut give, mut take) = (givers(), takers());
-    give.retain(|way| fits(way.kind));
-    take.retain(|way| fits(way.kind));
+    give.retain(|way| way.kind != Kind::Ready || may_watch[0]);
+    take.retain(|way| way.kind != Kind::Ready || may_watch[1]);
     let ledger = Ledger::new(SIDES * give.len() * EACH);
     let (sender, receiver) = capacity.map_or_else(unbounded, bounded);
     let senders: Vec<_> = (0..SIDES).map(|_| std::sync::Mutex::new(Some(sender.clone()))).collect();
@@ -126,18 +128,19 @@ fn exchange(capacity: Option<usize>) {
 
 #[test]
 fn all_sides_exchange_messages_from_hand_to_hand() {
-    exchange(Some(0));
+    exchange(Some(0), [true, false]);
+    exchange(Some(0), [false, true]);
 }
 
 #[test]
 fn all_sides_exchange_messages_through_little_room() {
-    exchange(Some(1));
-    exchange(Some(7));
+    exchange(Some(1), [true; 2]);
+    exchange(Some(7), [true; 2]);
 }
 
 #[test]
 fn all_sides_exchange_messages_without_a_bound() {
-    exchange(None);
+    exchange(None, [true; 2]);
 }
 
 #[test]
@@ -247,5 +250,29 @@ fn list_of_a_select_wanders_between_threads_of_all_kinds() {
                     .join();
             });
         });
+    });
+}
+
+/// `ready` once chose a sender that waited in a select although a message lay in the channel by
+/// then, and put the later one in front of it.
+#[test]
+fn ready_keeps_the_order_of_messages_of_a_select() {
+    everywhere(|_| {
+        for capacity in [0, 1, 2] {
+            let (sender, receiver) = bounded(capacity);
+            thread::scope(move |scope| {
+                scope.spawn(move || {
+                    for number in 0..ORDERED {
+                        // Fails with the receiver.
+                        select! { send(sender, number) -> sent => sent.unwrap() }
+                    }
+                });
+                let take = to_receive().into_iter().find(|way| way.kind == Kind::Ready).unwrap();
+                let receiver = receiver;
+                for number in 0..ORDERED {
+                    assert_eq!((take.call)(&receiver), Some(number));
+                }
+            });
+        }
     });
 }

@@ -424,6 +424,10 @@ impl<T> Shared<T> {
     ) -> bool {
         let mut wakes = Wakes::new();
         let mut state = self.lock();
+        if state.has_message() {
+            // It has come since the caller looked, and is older than what the select would write.
+            return true;
+        }
         let chosen = state.meet_selecting_sender(&mut wakes);
         self.unlock(state, &mut wakes);
         let Some(number) = chosen else { return false };
