@@ -308,12 +308,12 @@ unsafe fn leave_leaked(entered: *const ()) {
 
 /// [`Select::try_select`](super::Select::try_select) for `select!`.
 #[inline]
+#[track_caller]
 pub fn try_select_fixed<'a, const COUNT: usize>(
-    mut arms: [Arm<'a>; COUNT],
+    arms: [Arm<'a>; COUNT],
     is_biased: bool,
 ) -> Option<SelectedOperation<'a>> {
-    door::charge();
-    attempt(&mut arms, is_biased)
+    fixed(arms, Location::caller(), Until::Now, is_biased)
 }
 
 /// [`Select::select`](super::Select::select) for `select!`.
@@ -324,28 +324,29 @@ pub fn select_fixed<'a, const COUNT: usize>(
     arms: [Arm<'a>; COUNT],
     is_biased: bool,
 ) -> SelectedOperation<'a> {
-    let reason = Reason::new(WaitKind::Select, Location::caller());
-    fixed(arms, reason, None, is_biased).expect("it waits until one is chosen")
+    let until = Until::Deadline(None);
+    fixed(arms, Location::caller(), until, is_biased).expect("it waits until one is chosen")
 }
 
 /// [`Select::select_timeout`](super::Select::select_timeout) for `select!`.
 // SUSPENDS
+#[inline]
 #[track_caller]
 pub fn select_fixed_timeout<'a, const COUNT: usize>(
     arms: [Arm<'a>; COUNT],
     timeout: Duration,
     is_biased: bool,
 ) -> Option<SelectedOperation<'a>> {
-    let reason = Reason::new(WaitKind::Select, Location::caller());
-    fixed(arms, reason, clock::deadline_in(timeout), is_biased)
+    let until = Until::Deadline(clock::deadline_in(timeout));
+    fixed(arms, Location::caller(), until, is_biased)
 }
 
 // SUSPENDS
 #[inline]
 fn fixed<'a, const COUNT: usize>(
     mut arms: [Arm<'a>; COUNT],
-    reason: Reason,
-    deadline: Option<Instant>,
+    site: &'static Location<'static>,
+    until: Until,
     is_biased: bool,
 ) -> Option<SelectedOperation<'a>> {
     let mut waiters: Option<[Waiter; COUNT]> = None;
@@ -353,8 +354,8 @@ fn fixed<'a, const COUNT: usize>(
     select(
         &mut arms,
         move |_| &room.insert(std::array::from_fn(|_| Waiter::new(Kind::Selecting)))[..],
-        reason,
-        Until::Deadline(deadline),
+        Reason::new(WaitKind::Select, site),
+        until,
         is_biased,
     )
 }
