@@ -1,5 +1,5 @@
-//! Threads that are cancelled, or run out of time, in the midst of an operation: the message is with
-//! exactly one side, and those behind are served.
+//! Threads that are cancelled, or run out of time, in the midst of an operation: the message is
+//! with exactly one side, and those behind are served.
 #![forbid(unsafe_code)]
 
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};

@@ -1,12 +1,12 @@
-//! Operations that a select has chosen and that nobody completes: dropped by a panic, by mistake, or
-//! forgotten.
+//! Operations that a select has chosen and that nobody completes: dropped by a panic or by mistake,
+//! or forgotten.
 #![forbid(unsafe_code)]
 
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use sylvan::channel::{Receiver, Select, SelectedOperation, Sender, bounded};
-use sylvan::thread;
+use sylvan::{testing, thread};
 use sylvan_workspace::{everywhere, in_every_runtime, text_of, until};
 
 use crate::support::{Ledger, Letter, fail, is_offered, is_wanted, settle};
@@ -80,16 +80,11 @@ fn receiver_that_was_refused_keeps_its_place() {
                 let got = (first.join().unwrap(), second.join().unwrap());
                 // Where threads are parallel the first may come back after the second was served.
                 assert!(got == (0, 1) || got == (1, 0), "{got:?}");
-                assert!(got == (0, 1) || !sylvan_workspace_is_ordered(), "{}", take.name);
+                assert!(got == (0, 1) || testing::seed().is_none(), "{}", take.name);
             });
             ledger.expect_all_gone();
         }
     });
-}
-
-/// Whether threads take their turns one after the other, and `settle` means what it says.
-fn sylvan_workspace_is_ordered() -> bool {
-    sylvan::testing::seed().is_some()
 }
 
 #[test]

@@ -10,9 +10,16 @@
 //! on a virtual clock.
 #![forbid(unsafe_code)]
 
+mod bad_input;
+mod budget;
 mod cancelled;
 mod dropped;
+mod fairness;
 mod futures;
 mod given_up;
+mod leaked;
+mod mixed;
+mod others_bugs;
+mod seeded;
 mod support;
 mod ways;

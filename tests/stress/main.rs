@@ -8,6 +8,7 @@
 //! says how long all shapes together take; the default is 3.
 #![forbid(unsafe_code)]
 
+mod channels;
 mod locks;
 mod threads;
 
