@@ -18,9 +18,9 @@ pub(crate) use std::cell::Cell;
 pub(crate) use std::sync::atomic::{
     AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, fence,
 };
-#[cfg(not(loom))]
-pub(crate) use std::sync::{Mutex, MutexGuard};
 
+#[cfg(not(loom))]
+pub(crate) use std::sync::Mutex;
 pub(crate) use std::sync::atomic::Ordering;
 
 /// Makes a function `const`, save in models: loom's atomics cannot be made before a model runs.

@@ -12,8 +12,9 @@
 //! No waker is cloned, called or dropped under the channel's lock: that is user code.
 
 use std::fmt;
+use std::mem;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
@@ -21,7 +22,7 @@ use crate::channel::errors::{RecvError, SendError};
 use crate::channel::receiver::{Receiver, Source};
 use crate::channel::sender::Sender;
 use crate::channel::timer::Timer;
-use crate::channel::wait::{Receiving, Sending};
+use crate::channel::wait::Waiting;
 use crate::thread::{self, JoinHandle};
 
 /// Receives a message when it is awaited; see [`Receiver::recv_async`].
@@ -31,7 +32,7 @@ pub struct RecvFuture<'a, T> {
 }
 
 enum From<'a, T> {
-    Channel(Receiving<'a, T>),
+    Channel(Waiting<'a, T>),
     Timer(Awaited<'a>, fn(Instant) -> T),
     Never,
 }
@@ -42,7 +43,7 @@ unsafe impl<T: Send> Send for RecvFuture<'_, T> {}
 /// Sends a message when it is awaited; see [`Sender::send_async`].
 #[must_use = "a future does nothing until it is awaited"]
 pub struct SendFuture<'a, T> {
-    sending: Sending<'a, T>,
+    sending: Waiting<'a, T>,
 }
 
 // SAFETY: as for `RecvFuture`.
@@ -78,8 +79,8 @@ impl<T> Receiver<T> {
     /// ```
     pub fn recv_async(&self) -> RecvFuture<'_, T> {
         let from = match &self.source {
-            Source::Channel(shared) => From::Channel(Receiving::new(shared)),
-            Source::Timer(timer, message) => From::Timer(Awaited::new(timer), *message),
+            Source::Channel(shared) => From::Channel(Waiting::to_receive(shared)),
+            Source::Timer(timed) => From::Timer(Awaited::new(&timed.timer), timed.message),
             Source::Never => From::Never,
         };
         RecvFuture { from }
@@ -97,7 +98,7 @@ impl<T> Sender<T> {
     ///
     /// The message, if all receivers have gone.
     pub fn send_async(&self, msg: T) -> SendFuture<'_, T> {
-        SendFuture { sending: Sending::new(&self.shared, msg) }
+        SendFuture { sending: Waiting::to_send(&self.shared, msg) }
     }
 }
 
@@ -107,7 +108,7 @@ impl<T> Future for RecvFuture<'_, T> {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<T, RecvError>> {
         match &self.as_ref().get_ref().from {
             // SAFETY: S1: it is pinned.
-            From::Channel(receiving) => unsafe { receiving.poll(context.waker().clone()) }
+            From::Channel(receiving) => unsafe { receiving.poll_receive(context.waker().clone()) }
                 .map(|received| received.map_err(|_| RecvError)),
             From::Timer(awaited, message) => awaited.poll(context).map(message).map(Ok),
             From::Never => Poll::Pending,
@@ -121,7 +122,7 @@ impl<T> Future for SendFuture<'_, T> {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<(), SendError<T>>> {
         let sending = &self.as_ref().get_ref().sending;
         // SAFETY: S1: it is pinned.
-        unsafe { sending.poll(context.waker().clone()) }.map(|sent| sent.map_err(SendError))
+        unsafe { sending.poll_send(context.waker().clone()) }.map(|sent| sent.map_err(SendError))
     }
 }
 
@@ -140,34 +141,41 @@ impl<T> fmt::Debug for SendFuture<'_, T> {
 /// A timer that a task waits for.
 struct Awaited<'a> {
     timer: &'a Timer,
-    /// Whom the sleeper wakes.
-    waker: Arc<Mutex<Option<Waker>>>,
+    alarm: Arc<Mutex<Alarm>>,
+    /// The green thread that sleeps, or has slept.
     sleeper: Mutex<Option<JoinHandle<()>>>,
+}
+
+#[derive(Default)]
+struct Alarm {
+    waker: Option<Waker>,
+    /// Whether somebody sleeps who will take the waker, and call it.
+    is_set: bool,
 }
 
 impl<'a> Awaited<'a> {
     fn new(timer: &'a Timer) -> Awaited<'a> {
-        Awaited { timer, waker: Arc::default(), sleeper: Mutex::new(None) }
+        Awaited { timer, alarm: Arc::default(), sleeper: Mutex::new(None) }
     }
 
     fn poll(&self, context: &mut Context<'_>) -> Poll<Instant> {
         // Before the look at the clock: a sleeper that ends meanwhile wakes the new one.
         let mine = context.waker().clone();
-        let old = lock(&self.waker).replace(mine);
-        drop(old);
+        let old_waker = lock(&self.alarm).waker.replace(mine);
+        drop(old_waker);
         if let Some(instant) = self.timer.receive_now() {
             return Poll::Ready(instant);
         }
-        let mut sleeper = lock(&self.sleeper);
         if let Some(next) = self.timer.next()
-            && sleeper.as_ref().is_none_or(JoinHandle::is_finished)
+            && !mem::replace(&mut lock(&self.alarm).is_set, true)
         {
-            let waker = self.waker.clone();
-            *sleeper = Some(thread::spawn(move || {
+            let alarm = self.alarm.clone();
+            let sleeper = thread::spawn(move || {
                 thread::sleep_until(next);
-                let waker = lock(&waker).take();
+                let Alarm { waker, .. } = mem::take(&mut *lock(&alarm));
                 waker.inspect(Waker::wake_by_ref);
-            }));
+            });
+            *lock(&self.sleeper) = Some(sleeper);
         }
         Poll::Pending
     }
@@ -179,10 +187,12 @@ impl Drop for Awaited<'_> {
             // With `panic = "abort"` it sleeps on, and wakes nobody.
             let _ = sleeper.cancel();
         }
-        drop(lock(&self.waker).take());
+        let waker = lock(&self.alarm).waker.take();
+        drop(waker);
     }
 }
 
-fn lock<V>(mutex: &Mutex<V>) -> std::sync::MutexGuard<'_, V> {
+/// Locks for a moment, and never over user code.
+fn lock<V>(mutex: &Mutex<V>) -> MutexGuard<'_, V> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

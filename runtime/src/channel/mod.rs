@@ -103,7 +103,7 @@ pub use sender::Sender;
 #[doc(inline)]
 pub use crate::{__select as select, __select_biased as select_biased};
 
-use receiver::Source;
+use receiver::{Source, Timed};
 use shared::Shared;
 use timer::Timer;
 
@@ -179,13 +179,13 @@ fn make<T>(capacity: Option<usize>) -> (Sender<T>, Receiver<T>) {
 /// ```
 #[must_use]
 pub fn after(duration: Duration) -> Receiver<Instant> {
-    of_timer(Timer::new(clock::deadline_in(duration), None))
+    of_timer(clock::deadline_in(duration), None)
 }
 
 /// Returns a receiver that gets one message, at `when`: that instant. See [`after`].
 #[must_use]
 pub fn at(when: Instant) -> Receiver<Instant> {
-    of_timer(Timer::new(Some(when), None))
+    of_timer(Some(when), None)
 }
 
 /// Returns a receiver that gets a message each time when `duration` is over: the instant when it
@@ -206,11 +206,13 @@ pub fn at(when: Instant) -> Receiver<Instant> {
 /// ```
 #[must_use]
 pub fn tick(duration: Duration) -> Receiver<Instant> {
-    of_timer(Timer::new(clock::deadline_in(duration), Some(duration)))
+    of_timer(clock::deadline_in(duration), Some(duration))
 }
 
-fn of_timer(timer: Timer) -> Receiver<Instant> {
-    Receiver { source: Source::Timer(Arc::new(timer), std::convert::identity) }
+fn of_timer(first: Option<Instant>, period: Option<Duration>) -> Receiver<Instant> {
+    let Some(first) = first else { return never() };
+    let timed = Timed { timer: Timer::new(first, period), message: std::convert::identity };
+    Receiver { source: Source::Timer(Arc::new(timed)) }
 }
 
 /// Returns a receiver that never gets a message, and is never disconnected.

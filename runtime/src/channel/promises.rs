@@ -29,6 +29,16 @@ pub(super) enum Promise<T> {
     Withdrawn,
 }
 
+impl<T> Promise<T> {
+    /// The message, if it is there.
+    pub(super) fn delivered(self) -> Option<T> {
+        match self {
+            Promise::Delivered(message) => Some(message),
+            _ => None,
+        }
+    }
+}
+
 pub(super) struct Promises<T> {
     entries: Vec<Entry<T>>,
     /// The first free entry; those behind it are chained.

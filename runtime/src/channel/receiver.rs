@@ -1,7 +1,7 @@
 //! The receiving side.
 
 use std::fmt;
-use std::panic::{RefUnwindSafe, UnwindSafe};
+use std::panic::{Location, RefUnwindSafe, UnwindSafe};
 use std::ptr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -42,9 +42,15 @@ pub struct Receiver<T> {
 /// Where the messages come from.
 pub(super) enum Source<T> {
     Channel(ReceiverRef<T>),
-    /// A clock, and what makes the message of its instants: they are it.
-    Timer(Arc<Timer>, fn(Instant) -> T),
+    Timer(Arc<Timed<T>>),
     Never,
+}
+
+/// A clock that sends.
+pub(super) struct Timed<T> {
+    pub(super) timer: Timer,
+    /// Makes the message of its instants: they are it.
+    pub(super) message: fn(Instant) -> T,
 }
 
 impl<T> UnwindSafe for Receiver<T> {}
@@ -65,8 +71,11 @@ impl<T> Receiver<T> {
         door::charge();
         match &self.source {
             Source::Channel(shared) => {
-                let mut wakes = Wakes::new();
                 let mut state = shared.lock();
+                if let Some(message) = state.receive_quietly() {
+                    return Ok(message);
+                }
+                let mut wakes = Wakes::new();
                 let received = state.receive(&mut wakes);
                 shared.unlock(state, &mut wakes);
                 received.map_err(|nothing| match nothing {
@@ -74,8 +83,8 @@ impl<T> Receiver<T> {
                     Nothing::Disconnected => TryRecvError::Disconnected,
                 })
             }
-            Source::Timer(timer, message) => {
-                timer.receive_now().map(message).ok_or(TryRecvError::Empty)
+            Source::Timer(timed) => {
+                timed.timer.receive_now().map(timed.message).ok_or(TryRecvError::Empty)
             }
             Source::Never => Err(TryRecvError::Empty),
         }
@@ -95,7 +104,7 @@ impl<T> Receiver<T> {
     #[inline]
     #[track_caller]
     pub fn recv(&self) -> Result<T, RecvError> {
-        self.receive(door::reason(WaitKind::Receive), None).map_err(|_| RecvError)
+        self.receive(None, Location::caller()).map_err(|_| RecvError)
     }
 
     /// Receives a message, and waits no longer than `timeout`.
@@ -114,8 +123,7 @@ impl<T> Receiver<T> {
     /// If no message came in time, or there is none and all senders have gone.
     #[track_caller]
     pub fn recv_timeout(&self, timeout: Duration) -> Result<T, RecvTimeoutError> {
-        let reason = door::reason(WaitKind::Receive);
-        self.receive_by(reason, clock::deadline_in(timeout))
+        self.receive_by(clock::deadline_in(timeout), Location::caller())
     }
 
     /// Receives a message, and waits no longer than until `deadline`.
@@ -129,12 +137,16 @@ impl<T> Receiver<T> {
     /// As [`Receiver::recv_timeout`].
     #[track_caller]
     pub fn recv_deadline(&self, deadline: Instant) -> Result<T, RecvTimeoutError> {
-        self.receive_by(door::reason(WaitKind::Receive), Some(deadline))
+        self.receive_by(Some(deadline), Location::caller())
     }
 
     // SUSPENDS
-    fn receive_by(&self, reason: Reason, deadline: Option<Instant>) -> Result<T, RecvTimeoutError> {
-        self.receive(reason, deadline).map_err(|not| match not {
+    fn receive_by(
+        &self,
+        deadline: Option<Instant>,
+        site: &'static Location<'static>,
+    ) -> Result<T, RecvTimeoutError> {
+        self.receive(deadline, site).map_err(|not| match not {
             NotReceived::TimedOut => RecvTimeoutError::Timeout,
             NotReceived::Disconnected => RecvTimeoutError::Disconnected,
         })
@@ -142,32 +154,43 @@ impl<T> Receiver<T> {
 
     // SUSPENDS
     #[inline]
-    fn receive(&self, reason: Reason, deadline: Option<Instant>) -> Result<T, NotReceived> {
+    fn receive(
+        &self,
+        deadline: Option<Instant>,
+        site: &'static Location<'static>,
+    ) -> Result<T, NotReceived> {
         match &self.source {
-            Source::Channel(shared) => shared.receive(reason, deadline),
-            Source::Timer(timer, message) => timer.receive(reason, deadline).map(message),
+            Source::Channel(shared) => shared.receive(deadline, site),
+            Source::Timer(timed) => {
+                let reason = Reason::new(WaitKind::Receive, site);
+                timed.timer.receive(reason, deadline).map(timed.message)
+            }
             Source::Never => loop {
                 door::switch_point();
                 if deadline.is_some_and(|deadline| deadline <= clock::now()) {
                     return Err(NotReceived::TimedOut);
                 }
-                timer::wait(reason, deadline);
+                timer::wait(Reason::new(WaitKind::Receive, site), deadline);
             },
         }
     }
 
     /// Completes the receive of a select.
     // SUSPENDS
-    pub(super) fn complete(&self, token: Token, reason: Reason) -> Result<T, RecvError> {
+    pub(super) fn complete(
+        &self,
+        token: Token,
+        site: &'static Location<'static>,
+    ) -> Result<T, RecvError> {
         match (&self.source, token) {
             (Source::Channel(shared), Token::Promise(number)) => {
-                match shared.receive_promised(number, reason) {
+                match shared.receive_promised(number, site) {
                     Some(message) => Ok(message),
                     // The other side was a select too, and has not kept its promise.
-                    None => shared.receive(reason, None).map_err(|_| RecvError),
+                    None => shared.receive(None, site).map_err(|_| RecvError),
                 }
             }
-            (Source::Timer(_, message), Token::Instant(instant)) => Ok(message(instant)),
+            (Source::Timer(timed), Token::Instant(instant)) => Ok((timed.message)(instant)),
             _ => Err(RecvError),
         }
     }
@@ -177,7 +200,7 @@ impl<T> Receiver<T> {
     pub fn is_empty(&self) -> bool {
         match &self.source {
             Source::Channel(shared) => shared.is_empty(),
-            Source::Timer(timer, _) => !timer.is_due(),
+            Source::Timer(timed) => !timed.timer.is_due(),
             Source::Never => true,
         }
     }
@@ -187,7 +210,7 @@ impl<T> Receiver<T> {
     pub fn is_full(&self) -> bool {
         match &self.source {
             Source::Channel(shared) => shared.is_full(),
-            Source::Timer(timer, _) => timer.is_due(),
+            Source::Timer(timed) => timed.timer.is_due(),
             Source::Never => true,
         }
     }
@@ -197,7 +220,7 @@ impl<T> Receiver<T> {
     pub fn len(&self) -> usize {
         match &self.source {
             Source::Channel(shared) => shared.len(),
-            Source::Timer(timer, _) => usize::from(timer.is_due()),
+            Source::Timer(timed) => usize::from(timed.timer.is_due()),
             Source::Never => 0,
         }
     }
@@ -207,7 +230,7 @@ impl<T> Receiver<T> {
     pub fn capacity(&self) -> Option<usize> {
         match &self.source {
             Source::Channel(shared) => shared.capacity(),
-            Source::Timer(..) => Some(1),
+            Source::Timer(_) => Some(1),
             Source::Never => Some(0),
         }
     }
@@ -233,7 +256,7 @@ impl<T> Receiver<T> {
             (Source::Channel(one), Source::Channel(other)) => {
                 ptr::eq(one.address(), other.address())
             }
-            (Source::Timer(one, _), Source::Timer(other, _)) => Arc::ptr_eq(one, other),
+            (Source::Timer(one), Source::Timer(other)) => Arc::ptr_eq(one, other),
             (Source::Never, Source::Never) => true,
             _ => false,
         }
@@ -243,7 +266,7 @@ impl<T> Receiver<T> {
     pub(super) fn address(&self) -> *const () {
         match &self.source {
             Source::Channel(shared) => shared.address(),
-            Source::Timer(timer, _) => Arc::as_ptr(timer).cast(),
+            Source::Timer(timed) => Arc::as_ptr(timed).cast(),
             Source::Never => ptr::null(),
         }
     }
@@ -253,7 +276,7 @@ impl<T> Clone for Receiver<T> {
     fn clone(&self) -> Receiver<T> {
         let source = match &self.source {
             Source::Channel(shared) => Source::Channel(shared.clone()),
-            Source::Timer(timer, message) => Source::Timer(timer.clone(), *message),
+            Source::Timer(timed) => Source::Timer(timed.clone()),
             Source::Never => Source::Never,
         };
         Receiver { source }
@@ -294,15 +317,15 @@ impl<T> Handle for Receiver<T> {
                 shared.unlock(state, &mut wakes);
                 token
             }
-            Source::Timer(timer, _) => timer.receive_now().map(Token::Instant),
+            Source::Timer(timed) => timed.timer.receive_now().map(Token::Instant),
             Source::Never => None,
         }
     }
 
     fn is_ready(&self) -> bool {
         match &self.source {
-            Source::Channel(shared) => shared.lock().is_readable(ptr::null()),
-            Source::Timer(timer, _) => timer.is_due(),
+            Source::Channel(shared) => shared.lock().has_message(),
+            Source::Timer(timed) => timed.timer.is_due(),
             Source::Never => false,
         }
     }
@@ -336,6 +359,13 @@ impl<T> Handle for Receiver<T> {
         waiter.outcome()
     }
 
+    fn fetch(&self, deadline: Option<Instant>, site: &'static Location<'static>) -> bool {
+        match &self.source {
+            Source::Channel(shared) => shared.fetch(deadline, site),
+            _ => false,
+        }
+    }
+
     fn release(&self, token: Token) {
         if let (Source::Channel(shared), Token::Promise(number)) = (&self.source, token) {
             let mut wakes = Wakes::new();
@@ -348,7 +378,7 @@ impl<T> Handle for Receiver<T> {
 
     fn deadline(&self) -> Option<Instant> {
         match &self.source {
-            Source::Timer(timer, _) => timer.next(),
+            Source::Timer(timed) => timed.timer.next(),
             _ => None,
         }
     }

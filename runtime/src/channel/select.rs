@@ -9,7 +9,7 @@ mod run;
 
 use std::fmt;
 use std::mem;
-use std::panic::Location;
+use std::panic::{Location, RefUnwindSafe, UnwindSafe};
 use std::time::{Duration, Instant};
 
 use crate::channel::errors::{
@@ -54,6 +54,12 @@ pub(super) trait Handle {
 
     /// Takes `waiter` out if it is still in, and gives its outcome if it has one.
     fn leave(&self, waiter: &Waiter) -> Option<Outcome>;
+
+    /// Waits for what would make the operation ready and is to come at once. True: it has come.
+    // SUSPENDS
+    fn fetch(&self, _deadline: Option<Instant>, _site: &'static Location<'static>) -> bool {
+        false
+    }
 
     /// Gives a chosen operation up.
     fn release(&self, token: Token);
@@ -101,6 +107,9 @@ pub struct Select<'a> {
 unsafe impl Send for Select<'_> {}
 // SAFETY: as above; a shared reference can only be cloned and printed.
 unsafe impl Sync for Select<'_> {}
+
+// Its waiters stand in lists only while a call has it for itself.
+impl Unpin for Select<'_> {}
 
 impl<'a> Select<'a> {
     /// Returns an empty list, of which a random one is chosen.
@@ -167,7 +176,6 @@ impl<'a> Select<'a> {
     /// If the list is empty: nothing would ever end the wait.
     #[track_caller]
     pub fn select(&mut self) -> SelectedOperation<'a> {
-        assert!(!self.arms.is_empty(), "{EMPTY}");
         let reason = Reason::new(WaitKind::Select, Location::caller());
         self.run(reason, Until::Deadline(None)).expect("it waits until one is chosen")
     }
@@ -181,6 +189,10 @@ impl<'a> Select<'a> {
     /// # Errors
     ///
     /// If none was ready in time.
+    ///
+    /// # Panics
+    ///
+    /// If the list is empty and no clock will ever show that the time is over.
     #[track_caller]
     pub fn select_timeout(
         &mut self,
@@ -212,6 +224,8 @@ impl<'a> Select<'a> {
     /// another thread.
     ///
     /// When the operation is tried, it may have to wait all the same: others may have come first.
+    /// At capacity 0 a sender that waits in a select makes nothing ready here, for
+    /// [`Receiver::try_recv`] does not meet it either.
     ///
     /// # Errors
     ///
@@ -224,6 +238,8 @@ impl<'a> Select<'a> {
     /// Waits until an operation is ready, and returns its index.
     ///
     /// When the operation is tried, it may have to wait all the same: others may have come first.
+    /// At capacity 0 a sender that waits in a select is chosen by this call, and its message lies in
+    /// the channel when it returns.
     ///
     /// # Blocking
     ///
@@ -234,7 +250,6 @@ impl<'a> Select<'a> {
     /// If the list is empty: nothing would ever end the wait.
     #[track_caller]
     pub fn ready(&mut self) -> usize {
-        assert!(!self.arms.is_empty(), "{EMPTY}");
         let reason = Reason::new(WaitKind::Select, Location::caller());
         self.watch(reason, Until::Deadline(None)).expect("it waits until one is ready")
     }
@@ -271,14 +286,21 @@ impl<'a> Select<'a> {
 
     // SUSPENDS
     fn run(&mut self, reason: Reason, until: Until) -> Option<SelectedOperation<'a>> {
+        self.refuse_to_wait_for_nothing(until);
         let Select { arms, waiters, is_biased, .. } = self;
         run::select(arms, |count| room(waiters, count), reason, until, *is_biased)
     }
 
     // SUSPENDS
     fn watch(&mut self, reason: Reason, until: Until) -> Option<usize> {
+        self.refuse_to_wait_for_nothing(until);
         let Select { arms, waiters, is_biased, .. } = self;
         run::watch(arms, |count| room(waiters, count), reason, until, *is_biased)
+    }
+
+    fn refuse_to_wait_for_nothing(&self, until: Until) {
+        let for_ever = matches!(until, Until::Deadline(None));
+        assert!(!(for_ever && self.arms.is_empty()), "{EMPTY}");
     }
 }
 
@@ -323,6 +345,9 @@ pub struct SelectedOperation<'a> {
     token: Token,
 }
 
+impl UnwindSafe for SelectedOperation<'_> {}
+impl RefUnwindSafe for SelectedOperation<'_> {}
+
 impl SelectedOperation<'_> {
     /// Returns the index that the operation got when it was added.
     #[must_use]
@@ -361,7 +386,7 @@ impl SelectedOperation<'_> {
     #[track_caller]
     pub fn recv<T>(self, receiver: &Receiver<T>) -> Result<T, RecvError> {
         assert!(self.arm.is_of_receiver(receiver), "passed a receiver that wasn't selected");
-        receiver.complete(self.completed(), Reason::new(WaitKind::Receive, Location::caller()))
+        receiver.complete(self.completed(), Location::caller())
     }
 
     /// The token, which its caller completes.

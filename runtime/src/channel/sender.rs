@@ -1,18 +1,18 @@
 //! The sending side.
 
 use std::fmt;
-use std::panic::{RefUnwindSafe, UnwindSafe};
+use std::panic::{Location, RefUnwindSafe, UnwindSafe};
 use std::time::{Duration, Instant};
 
 use crate::channel::errors::{SendError, SendTimeoutError, TrySendError};
 use crate::channel::select::{Handle, Token};
 use crate::channel::shared::SenderRef;
-use crate::channel::state::{NotSent, Wakes};
+use crate::channel::state::{Sent, Wakes};
 use crate::channel::wait::Unsent;
 use crate::channel::waiter::{Kind, Outcome, Phase, Waiter};
 use crate::clock;
 use crate::sched::door;
-use crate::task::{Header, Reason, WaitKind};
+use crate::task::Header;
 
 /// The sending side of a channel.
 ///
@@ -47,15 +47,18 @@ impl<T> Sender<T> {
     /// The message, if the channel is full or disconnected.
     pub fn try_send(&self, msg: T) -> Result<(), TrySendError<T>> {
         door::charge();
-        let mut wakes = Wakes::new();
         let mut state = self.shared.lock();
-        match state.send(msg, &mut wakes) {
-            Ok(()) => {
-                self.shared.unlock(state, &mut wakes);
-                Ok(())
-            }
-            Err(NotSent::Full(message)) => Err(TrySendError::Full(message)),
-            Err(NotSent::Disconnected(message)) => Err(TrySendError::Disconnected(message)),
+        if state.takes_quietly() {
+            state.send_quietly(msg);
+            return Ok(());
+        }
+        let (mut wakes, mut message) = (Wakes::new(), Some(msg));
+        let sent = state.send(&mut message, &mut wakes);
+        self.shared.unlock(state, &mut wakes);
+        match (sent, message) {
+            (Sent::Full, Some(message)) => Err(TrySendError::Full(message)),
+            (Sent::Disconnected, Some(message)) => Err(TrySendError::Disconnected(message)),
+            _ => Ok(()),
         }
     }
 
@@ -86,7 +89,7 @@ impl<T> Sender<T> {
     #[inline]
     #[track_caller]
     pub fn send(&self, msg: T) -> Result<(), SendError<T>> {
-        match self.shared.send(msg, door::reason(WaitKind::Send), None) {
+        match self.shared.send(msg, None, Location::caller()) {
             Ok(()) => Ok(()),
             Err(Unsent::Disconnected(message) | Unsent::TimedOut(message)) => {
                 Err(SendError(message))
@@ -110,8 +113,7 @@ impl<T> Sender<T> {
     /// The message, if the time is over or all receivers have gone.
     #[track_caller]
     pub fn send_timeout(&self, msg: T, timeout: Duration) -> Result<(), SendTimeoutError<T>> {
-        let reason = door::reason(WaitKind::Send);
-        self.send_by(msg, reason, clock::deadline_in(timeout))
+        self.send_by(msg, clock::deadline_in(timeout), Location::caller())
     }
 
     /// Sends a message, and waits no longer than until `deadline`.
@@ -125,17 +127,17 @@ impl<T> Sender<T> {
     /// As [`Sender::send_timeout`].
     #[track_caller]
     pub fn send_deadline(&self, msg: T, deadline: Instant) -> Result<(), SendTimeoutError<T>> {
-        self.send_by(msg, door::reason(WaitKind::Send), Some(deadline))
+        self.send_by(msg, Some(deadline), Location::caller())
     }
 
     // SUSPENDS
     fn send_by(
         &self,
         message: T,
-        reason: Reason,
         deadline: Option<Instant>,
+        site: &'static Location<'static>,
     ) -> Result<(), SendTimeoutError<T>> {
-        match self.shared.send(message, reason, deadline) {
+        match self.shared.send(message, deadline, site) {
             Ok(()) => Ok(()),
             Err(Unsent::TimedOut(message)) => Err(SendTimeoutError::Timeout(message)),
             Err(Unsent::Disconnected(message)) => Err(SendTimeoutError::Disconnected(message)),
@@ -146,9 +148,10 @@ impl<T> Sender<T> {
     pub(super) fn complete(&self, token: Token, message: T) -> Result<(), T> {
         let mut wakes = Wakes::new();
         let mut state = self.shared.lock();
-        let sent = state.complete_send(token, message, &mut wakes);
+        let mut message = Some(message);
+        state.complete_send(token, &mut message, &mut wakes);
         self.shared.unlock(state, &mut wakes);
-        sent
+        message.map_or(Ok(()), Err)
     }
 
     /// Returns whether no message lies in the channel; at capacity 0 none ever does.

@@ -4,12 +4,15 @@
 //! the side that goes last frees it. An `Arc` would have to count both once more.
 
 use std::ops::Deref;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr;
 
+use crate::channel::buffer::Buffer;
 use crate::channel::state::{State, Wakes};
 use crate::primitives::{AtomicBool, AtomicUsize, Ordering};
 use crate::sched::woken::Woken;
 use crate::sync::short_lock::{ShortGuard, ShortLock};
+use crate::task::packet;
 
 pub(super) struct Shared<T> {
     state: ShortLock<State<T>>,
@@ -200,9 +203,28 @@ impl<T> Drop for ReceiverRef<T> {
             let messages = self.lock().end_receiving();
             // Senders go on whatever the destructors of the messages do.
             self.wake_all();
-            drop(messages);
+            drop_each(messages);
             drop(half);
         }
+    }
+}
+
+/// Drops the messages, first to last, and none is left because the destructor of another panics.
+/// The first panic goes on afterwards, unless the thread unwinds already.
+fn drop_each<T>(mut messages: Buffer<T>) {
+    let mut first = None;
+    while let Some(message) = messages.pop_front() {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(message))) {
+            match first {
+                None => first = Some(panic),
+                Some(_) => packet::drop_quietly(panic),
+            }
+        }
+    }
+    match first {
+        Some(panic) if std::thread::panicking() => packet::drop_quietly(panic),
+        Some(panic) => resume_unwind(panic),
+        None => (),
     }
 }
 

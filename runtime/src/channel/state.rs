@@ -17,6 +17,8 @@
 
 mod chosen;
 
+use std::mem::ManuallyDrop;
+
 use crate::channel::buffer::Buffer;
 use crate::channel::promises::{Promise, Promises};
 use crate::channel::select::Token;
@@ -60,16 +62,21 @@ pub(super) enum Nothing {
     Disconnected,
 }
 
-/// Why a message was not sent.
-pub(super) enum NotSent<T> {
-    Full(T),
-    Disconnected(T),
+/// What became of a message.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Sent {
+    /// It was sent, and its place is empty.
+    Sent,
+    /// There was no room.
+    Full,
+    Disconnected,
 }
 
 /// Whom a step has woken.
 pub(super) struct Wakes {
     /// One whose wait has ended, one more for the room that it leaves, and who gets that message.
-    woken: [Option<Woken>; 3],
+    /// Each is scheduled, so that none is left to be dropped.
+    woken: ManuallyDrop<[Option<Woken>; 3]>,
     count: usize,
     /// Those who watch have something to look at.
     pub(super) readable: bool,
@@ -77,9 +84,14 @@ pub(super) struct Wakes {
 }
 
 impl Wakes {
-    #[inline]
+    #[inline(always)]
     pub(super) const fn new() -> Wakes {
-        Wakes { woken: [const { None }; 3], count: 0, readable: false, writable: false }
+        Wakes {
+            woken: ManuallyDrop::new([const { None }; 3]),
+            count: 0,
+            readable: false,
+            writable: false,
+        }
     }
 
     #[inline]
@@ -91,9 +103,15 @@ impl Wakes {
     /// Carries out what is owed; no lock is held.
     #[inline]
     pub(super) fn schedule(&mut self) {
-        if self.count > 0 {
-            Woken::schedule_all(&mut self.woken);
+        if self.count == 1
+            && let Some(woken) = self.woken[0].take()
+        {
             self.count = 0;
+            return woken.schedule();
+        }
+        if self.count > 0 {
+            self.count = 0;
+            Woken::schedule_all(&mut *self.woken);
         }
     }
 }
@@ -124,6 +142,12 @@ impl<T> State<T> {
         self.buffer.len() + self.reserved < self.capacity
     }
 
+    /// Whether there is something to be received without a wait.
+    pub(super) fn has_message(&self) -> bool {
+        let holds = |sender: &Waiter| matches!(sender.kind(), Kind::Holding(_));
+        self.buffer.len() > 0 || self.is_disconnected() || self.senders.waiting.iter().any(holds)
+    }
+
     /// Whether a select's receive need not wait. `me` does not meet itself.
     pub(super) fn is_readable(&self, me: *const Header) -> bool {
         self.buffer.len() > 0
@@ -142,22 +166,48 @@ impl<T> State<T> {
         !self.senders.waiting.is_empty()
     }
 
-    /// Sends `message` if that needs no wait.
-    #[inline]
-    pub(super) fn send(&mut self, message: T, wakes: &mut Wakes) -> Result<(), NotSent<T>> {
-        if self.is_disconnected() {
-            return Err(NotSent::Disconnected(message));
+    /// Whether a message goes into the buffer and concerns nobody else.
+    #[inline(always)]
+    pub(super) fn takes_quietly(&self) -> bool {
+        let receivers = &self.receivers;
+        self.has_room()
+            && receivers.waiting.is_empty()
+            && receivers.watching.is_empty()
+            && !self.is_disconnected()
+    }
+
+    /// Sends a message that concerns nobody else.
+    #[inline(always)]
+    pub(super) fn send_quietly(&mut self, message: T) {
+        self.buffer.push_back(message, self.capacity);
+    }
+
+    /// Receives a message if there is one and nobody else is concerned.
+    #[inline(always)]
+    pub(super) fn receive_quietly(&mut self) -> Option<T> {
+        let senders = &self.senders;
+        if senders.waiting.is_empty() && senders.watching.is_empty() {
+            return self.buffer.pop_front();
         }
-        let Err(message) = self.give(message, wakes) else { return Ok(()) };
+        None
+    }
+
+    /// Sends `message` if that needs no wait. It is there, and is taken if it was sent.
+    pub(super) fn send(&mut self, message: &mut Option<T>, wakes: &mut Wakes) -> Sent {
+        if self.is_disconnected() {
+            return Sent::Disconnected;
+        }
+        if self.give(message, wakes) {
+            return Sent::Sent;
+        }
         if !self.has_room() {
-            return Err(NotSent::Full(message));
+            return Sent::Full;
         }
         self.push(message, wakes);
-        Ok(())
+        Sent::Sent
     }
 
     /// Receives a message if that needs no wait.
-    #[inline]
     pub(super) fn receive(&mut self, wakes: &mut Wakes) -> Result<T, Nothing> {
         if let Some(message) = self.buffer.pop_front() {
             self.note_room(wakes);
@@ -195,7 +245,8 @@ impl<T> State<T> {
     }
 
     /// Takes a receiver out whose wait has not ended as it wished, or whose outcome nobody will
-    /// look at, and passes on what it was given.
+    /// look at, and passes on what it was given. Gives it if there is nobody else who could
+    /// receive it.
     pub(super) fn leave_receiver(&mut self, receiver: &Waiter, wakes: &mut Wakes) -> Option<T> {
         match receiver.phase() {
             Phase::Outside => None,
@@ -212,9 +263,10 @@ impl<T> State<T> {
                 receiver.set_phase(Phase::Outside);
                 match (outcome, receiver.kind()) {
                     (Outcome::Done, Kind::Holding(place)) => {
-                        // SAFETY: the message was written there, and is taken once.
-                        let message = unsafe { place.cast::<T>().read() };
-                        self.put_back(message, wakes)
+                        // SAFETY: the caller does not use its place any more.
+                        let mut message = unsafe { &mut *place.cast::<Option<T>>() }.take();
+                        self.put_back(&mut message, wakes);
+                        message
                     }
                     (Outcome::Chosen(Token::Promise(number)), _) => self.withdraw(number, wakes),
                     _ => None,
@@ -257,41 +309,19 @@ impl<T> State<T> {
         true
     }
 
-    /// Gives `message` to the first receiver that waits.
-    #[inline]
-    fn give(&mut self, message: T, wakes: &mut Wakes) -> Result<(), T> {
-        if self.receivers.waiting.is_empty() { Err(message) } else { self.hand(message, wakes) }
-    }
-
-    fn hand(&mut self, mut message: T, wakes: &mut Wakes) -> Result<(), T> {
+    /// Gives `message` to the first receiver that waits. False: there is none.
+    fn give(&mut self, message: &mut Option<T>, wakes: &mut Wakes) -> bool {
         while let Some(receiver) = self.receivers.waiting.pop() {
             let woken = match receiver.kind() {
-                Kind::Holding(place) => {
-                    let place = place.cast::<T>();
-                    // SAFETY: CHANNEL-LOCK: a receiver's place is empty while it waits.
-                    unsafe { place.write(message) };
-                    let woken = receiver.end(Outcome::Done);
-                    if woken.is_none() {
-                        // SAFETY: the wait ended otherwise, so nobody has read it or will.
-                        message = unsafe { place.read() };
-                        continue;
-                    }
-                    woken
-                }
-                _ => {
-                    let number = self.promises.add(Promise::Delivered(message));
-                    let woken = receiver.end(Outcome::Chosen(Token::Promise(number)));
-                    if woken.is_none() {
-                        message = delivered(self.promises.remove(number));
-                        continue;
-                    }
-                    woken
-                }
+                Kind::Holding(place) => hand(receiver, place, message),
+                _ => self.deliver_to_select(receiver, message),
             };
-            woken.into_iter().for_each(|woken| wakes.add(woken));
-            return Ok(());
+            if let Some(woken) = woken {
+                wakes.add(woken);
+                return true;
+            }
         }
-        Err(message)
+        false
     }
 
     /// Takes the message of the first sender that waits with one at hand.
@@ -311,8 +341,11 @@ impl<T> State<T> {
         None
     }
 
-    fn push(&mut self, message: T, wakes: &mut Wakes) {
-        self.buffer.push_back(message, self.capacity);
+    /// Appends `message`, for which there is room.
+    fn push(&mut self, message: &mut Option<T>, wakes: &mut Wakes) {
+        if let Some(message) = message.take() {
+            self.buffer.push_back(message, self.capacity);
+        }
         wakes.readable |= !self.receivers.watching.is_empty();
     }
 
@@ -330,9 +363,10 @@ impl<T> State<T> {
             && let Some(sender) = self.senders.waiting.pop()
         {
             if let Kind::Holding(place) = sender.kind() {
-                if let Some(message) = take_message(sender, place, wakes) {
-                    if let Err(message) = self.give(message, wakes) {
-                        self.push(message, wakes);
+                let mut message = take_message(sender, place, wakes);
+                if message.is_some() {
+                    if !self.give(&mut message, wakes) {
+                        self.push(&mut message, wakes);
                     }
                     return;
                 }
@@ -347,35 +381,50 @@ impl<T> State<T> {
     }
 
     /// Gives a message that has lost its receiver to the next one, or puts it in front of all
-    /// others. Gives it back if there is nobody who could receive it.
-    fn put_back(&mut self, message: T, wakes: &mut Wakes) -> Option<T> {
-        if self.no_receivers {
-            return Some(message);
+    /// others. It is left where it is if there is nobody who could receive it.
+    pub(super) fn put_back(&mut self, message: &mut Option<T>, wakes: &mut Wakes) {
+        if self.no_receivers || self.give(message, wakes) {
+            return;
         }
-        if let Err(message) = self.give(message, wakes) {
+        if let Some(message) = message.take() {
             self.buffer.push_front(message);
-            wakes.readable |= !self.receivers.watching.is_empty();
         }
-        None
+        wakes.readable |= !self.receivers.watching.is_empty();
     }
+}
+
+/// Hands `message` to a receiver that has been taken out. `None`: its wait has ended otherwise, and
+/// the message is where it was.
+fn hand<T>(receiver: &Waiter, place: *mut (), message: &mut Option<T>) -> Option<Woken> {
+    // SAFETY: CHANNEL-LOCK: the place is there as long as its owner may wait.
+    let place = unsafe { &mut *place.cast::<Option<T>>() };
+    *place = message.take();
+    let place: *mut Option<T> = place;
+    let woken = receiver.end(Outcome::Done);
+    if woken.is_none() {
+        // SAFETY: the wait has ended otherwise, so its owner has to come through the lock first.
+        *message = unsafe { &mut *place }.take();
+    }
+    woken
 }
 
 /// Takes the message out of `place`, of a sender that has been taken out, unless its wait has ended
 /// otherwise.
-#[inline]
 fn take_message<T>(sender: &Waiter, place: *mut (), wakes: &mut Wakes) -> Option<T> {
-    // SAFETY: CHANNEL-LOCK: a sender's place has its message while it waits. As soon as the wait
-    // has ended the place may go, so it is copied before.
-    let message = unsafe { place.cast::<std::mem::MaybeUninit<T>>().read() };
-    wakes.add(sender.end(Outcome::Done)?);
-    // SAFETY: it is the message, which the sender regards as gone now; were it not, the copy would
-    // have been forgotten above.
-    Some(unsafe { message.assume_init() })
-}
-
-fn delivered<T>(promise: Promise<T>) -> T {
-    match promise {
-        Promise::Delivered(message) => message,
-        _ => unreachable!("it was looked at"),
+    let place: *mut Option<T> = place.cast();
+    // SAFETY: CHANNEL-LOCK: the place is there as long as its owner may wait.
+    let message = unsafe { &mut *place }.take();
+    match sender.end(Outcome::Done) {
+        Some(woken) => {
+            wakes.add(woken);
+            message
+        }
+        None => {
+            // SAFETY: the wait has ended otherwise, so its owner has to come through the lock
+            // first.
+            let place = unsafe { &mut *place };
+            *place = message;
+            None
+        }
     }
 }

@@ -21,8 +21,8 @@ pub(super) struct Timer {
 }
 
 impl Timer {
-    pub(super) fn new(first: Option<Instant>, period: Option<Duration>) -> Timer {
-        Timer { next: ShortLock::new(first), period }
+    pub(super) fn new(first: Instant, period: Option<Duration>) -> Timer {
+        Timer { next: ShortLock::new(Some(first)), period }
     }
 
     /// When the next message is due.

@@ -4,21 +4,22 @@
 //! come in between; the wait itself is at the door, like any other. A wait that ends otherwise than
 //! by a wake, and be it by unwinding, leaves the list by the lock again. What the waiter then finds
 //! in its place was not taken, or was not given: the state word of the thread has decided that.
+//! Whoever has no time left looks once more, for its turn may have come late.
 
 mod poll;
 
 use std::cell::{Cell, UnsafeCell};
-use std::mem::MaybeUninit;
+use std::panic::Location;
 use std::ptr;
 use std::time::Instant;
 
 use crate::channel::select::Token;
 use crate::channel::shared::{Guard, Shared};
-use crate::channel::state::{NotSent, Nothing, Refused, State, Wakes};
+use crate::channel::state::{Nothing, Refused, Sent, State, Wakes};
 use crate::channel::waiter::{Kind, Outcome, Waiter};
 use crate::clock;
 use crate::sched::door::{self, Pending};
-use crate::task::{Cause, Reason, Unlink};
+use crate::task::{Cause, Reason, Unlink, WaitKind};
 
 /// Why a wait to receive has ended without a message.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -33,26 +34,43 @@ pub(super) enum Unsent<T> {
     Disconnected(T),
 }
 
-/// A receiver that waits, with the place for its message. Its drop leaves.
-pub(super) struct Receiving<'a, T> {
+/// One who waits with a place for a message: to receive it into, or to send it from. Its drop
+/// leaves.
+pub(super) struct Waiting<'a, T> {
     shared: &'a Shared<T>,
+    sends: bool,
     waiter: Waiter,
-    place: UnsafeCell<MaybeUninit<T>>,
+    /// Its own as long as the waiter stands outside; else it is guarded by the channel's lock.
+    place: UnsafeCell<Option<T>>,
     /// Whether others may know of it. Its own thread's alone.
     entered: Cell<bool>,
 }
 
-impl<'a, T> Receiving<'a, T> {
-    pub(super) fn new(shared: &'a Shared<T>) -> Receiving<'a, T> {
-        Receiving {
+impl<'a, T> Waiting<'a, T> {
+    /// One who receives.
+    #[inline]
+    pub(super) fn to_receive(shared: &'a Shared<T>) -> Waiting<'a, T> {
+        Waiting::new(shared, false, None)
+    }
+
+    /// One who sends `message`.
+    #[inline]
+    pub(super) fn to_send(shared: &'a Shared<T>, message: T) -> Waiting<'a, T> {
+        Waiting::new(shared, true, Some(message))
+    }
+
+    #[inline]
+    fn new(shared: &'a Shared<T>, sends: bool, message: Option<T>) -> Waiting<'a, T> {
+        Waiting {
             shared,
+            sends,
             waiter: Waiter::new(Kind::Watching),
-            place: UnsafeCell::new(MaybeUninit::uninit()),
+            place: UnsafeCell::new(message),
             entered: Cell::new(false),
         }
     }
 
-    /// Enters the list of those who wait, and unlocks it.
+    /// Begins a wait of the current thread, as which it enters the list, and unlocks that.
     ///
     /// # Safety
     /// S1: it does not move any more until it is dropped.
@@ -60,28 +78,32 @@ impl<'a, T> Receiving<'a, T> {
     unsafe fn enter(&self, mut state: Guard<'_, T>, in_front: bool, wakes: &mut Wakes) -> Pending {
         let pending = door::begin_in_call();
         self.waiter.set_thread(pending.header(), pending.sequence());
-        // SAFETY: S1, S2: ours; its drop takes it out unless it was taken out before.
+        // SAFETY: S1, S2: ours.
         unsafe { self.enter_as_it_is(&mut state, in_front, wakes) };
         self.shared.unlock(state, wakes);
         pending
     }
 
-    /// The same for one whose waiter knows its thread or task.
+    /// Enters the list; the waiter knows its thread or task.
     ///
     /// # Safety
-    /// S1, S2: as of [`Receiving::enter`].
+    /// S1, S2: as of [`Waiting::enter`].
     unsafe fn enter_as_it_is(&self, state: &mut State<T>, in_front: bool, wakes: &mut Wakes) {
         self.waiter.set_kind(Kind::Holding(self.place.get().cast()));
         self.entered.set(true);
-        // SAFETY: S1, S2: ours; its drop takes it out unless it was taken out before.
-        unsafe { state.enter_receiver(&self.waiter, in_front, wakes) };
+        if self.sends {
+            // SAFETY: S1, S2: ours; its drop takes it out unless it was taken out before.
+            unsafe { state.enter_sender(&self.waiter, wakes) };
+        } else {
+            // SAFETY: as above.
+            unsafe { state.enter_receiver(&self.waiter, in_front, wakes) };
+        }
     }
 
     /// Waits at the door. `None`: the wait has ended without a wake, and the drop leaves.
     // SUSPENDS
     fn wait(&self, pending: Pending, reason: Reason, deadline: Option<Instant>) -> Option<Outcome> {
         let unlink = Unlink { waiter: ptr::from_ref(self).cast(), call: leave_leaked::<T> };
-        let reason = Reason { object: self.shared.address().addr(), ..reason };
         if pending.wait_in_queue(reason, deadline, Some(unlink)) != Cause::Woken {
             return None;
         }
@@ -89,22 +111,76 @@ impl<'a, T> Receiving<'a, T> {
         self.waiter.outcome()
     }
 
-    /// Takes the message that the waiter was given.
-    ///
-    /// # Safety
-    /// S1: its outcome was [`Outcome::Done`], and this is the only call after it.
-    unsafe fn take(&self) -> T {
-        let place: *const MaybeUninit<T> = self.place.get();
-        // SAFETY: the place is ours alone again.
-        let message = unsafe { place.read() };
-        // SAFETY: S1: the message was written there before the wait ended.
-        unsafe { message.assume_init() }
+    /// What is in its place.
+    fn message(&self) -> Option<T> {
+        assert!(!self.entered.get(), "the place is the channel's as long as it waits");
+        // SAFETY: the waiter stands outside.
+        let place = unsafe { &mut *self.place.get() };
+        place.take()
+    }
+
+    /// Whether nothing is in its place.
+    fn is_empty(&self) -> bool {
+        assert!(!self.entered.get(), "the place is the channel's as long as it waits");
+        // SAFETY: the waiter stands outside.
+        let place = unsafe { &*self.place.get() };
+        place.is_none()
+    }
+
+    /// Sends its message, if that needs no wait.
+    fn try_to_send(&self, state: &mut State<T>, wakes: &mut Wakes) -> Sent {
+        assert!(!self.entered.get(), "the place is the channel's as long as it waits");
+        // SAFETY: the waiter stands outside.
+        state.send(unsafe { &mut *self.place.get() }, wakes)
+    }
+
+    /// What the caller who sends is told.
+    fn came_out(&self, sent: Sent) -> Result<(), Unsent<T>> {
+        match (sent, self.message()) {
+            (Sent::Full, Some(message)) => Err(Unsent::TimedOut(message)),
+            (Sent::Disconnected, Some(message)) => Err(Unsent::Disconnected(message)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Leaves. Gives a message that was passed on to it if nobody else could receive it.
+    fn leave(&self, state: &mut State<T>, wakes: &mut Wakes) -> Option<T> {
+        self.entered.set(false);
+        if !self.sends {
+            return state.leave_receiver(&self.waiter, wakes);
+        }
+        state.leave_sender(&self.waiter);
+        None
+    }
+
+    /// Leaves as one who will not come back.
+    fn leave_for_good(&self) -> Option<T> {
+        let mut wakes = Wakes::new();
+        let mut state = self.shared.lock();
+        let left = self.leave(&mut state, &mut wakes);
+        self.shared.unlock(state, &mut wakes);
+        left
+    }
+
+    /// Leaves, for the time is over; but its turn may have come late, and a message meanwhile.
+    fn receive_late(&self) -> Result<T, NotReceived> {
+        let mut wakes = Wakes::new();
+        let mut state = self.shared.lock();
+        let mut received = self.leave(&mut state, &mut wakes).ok_or(Nothing::Empty);
+        if received.is_err() {
+            received = state.receive(&mut wakes);
+        }
+        self.shared.unlock(state, &mut wakes);
+        received.map_err(|nothing| match nothing {
+            Nothing::Empty => NotReceived::TimedOut,
+            Nothing::Disconnected => NotReceived::Disconnected,
+        })
     }
 
     /// Takes the message of the promise `number`, or enters it; `Ok(None)` then.
     ///
     /// # Safety
-    /// S1, S2: as of [`Receiving::enter`].
+    /// S1, S2: as of [`Waiting::enter`].
     unsafe fn redeem_as_it_is(
         &self,
         state: &mut State<T>,
@@ -125,130 +201,42 @@ impl<'a, T> Receiving<'a, T> {
         reason: Reason,
         deadline: Option<Instant>,
     ) -> Result<Option<T>, NotReceived> {
-        let mut wakes = Wakes::new();
         let mut state = self.shared.lock();
         // SAFETY: S1: it is in the caller's frame. S2: its wait is over.
         match unsafe { self.redeem_as_it_is(&mut state, number) } {
-            Ok(Some(message)) => return Ok(Some(message)),
             Ok(None) => (),
+            Ok(message) => return Ok(message),
             Err(Refused) => return Ok(None),
         }
         let pending = door::begin_in_call();
         self.waiter.set_thread(pending.header(), pending.sequence());
-        self.shared.unlock(state, &mut wakes);
+        drop(state);
         match self.wait(pending, reason, deadline) {
-            // SAFETY: S1: as it says, once.
-            Some(Outcome::Done) => Ok(Some(unsafe { self.take() })),
+            Some(Outcome::Done) => Ok(self.message()),
             Some(_) => Ok(None),
             None => Err(NotReceived::TimedOut),
         }
     }
 }
 
-impl<T> Drop for Receiving<'_, T> {
+impl<T> Drop for Waiting<'_, T> {
+    #[inline]
     fn drop(&mut self) {
         if self.entered.get() {
-            let mut wakes = Wakes::new();
-            let mut state = self.shared.lock();
-            let left = state.leave_receiver(&self.waiter, &mut wakes);
-            self.shared.unlock(state, &mut wakes);
-            drop(left);
+            drop(self.leave_for_good());
         }
     }
 }
 
-/// [`Unlink`] for a receiver.
+/// [`Unlink`] for one who waits.
 ///
 /// # Safety
-/// S1: `receiving` is a [`Receiving`] of `T` on the stack of a thread that is leaked in its wait.
-unsafe fn leave_leaked<T>(receiving: *const ()) {
+/// S1: `waiting` is a [`Waiting`] of `T` on the stack of a thread that is leaked in its wait.
+unsafe fn leave_leaked<T>(waiting: *const ()) {
     // SAFETY: S1: it lives, and its thread never goes on.
-    let receiving = unsafe { &*receiving.cast::<Receiving<'_, T>>() };
-    let mut wakes = Wakes::new();
-    let mut state = receiving.shared.lock();
-    let left = state.leave_receiver(&receiving.waiter, &mut wakes);
-    receiving.shared.unlock(state, &mut wakes);
+    let waiting = unsafe { &*waiting.cast::<Waiting<'_, T>>() };
     // Whatever its destructor needs, it would be run in the midst of a shutdown.
-    std::mem::forget(left);
-}
-
-/// A sender that waits, with its message. Its drop leaves, and drops the message if that is still
-/// its own.
-pub(super) struct Sending<'a, T> {
-    shared: &'a Shared<T>,
-    waiter: Waiter,
-    place: UnsafeCell<MaybeUninit<T>>,
-    /// Whether others may know of it. Its own thread's alone.
-    entered: Cell<bool>,
-    /// Whether the message is in its place, and its own. Its own thread's alone.
-    holds: Cell<bool>,
-}
-
-impl<'a, T> Sending<'a, T> {
-    pub(super) fn new(shared: &'a Shared<T>, message: T) -> Sending<'a, T> {
-        Sending {
-            shared,
-            waiter: Waiter::new(Kind::Watching),
-            place: UnsafeCell::new(MaybeUninit::new(message)),
-            entered: Cell::new(false),
-            holds: Cell::new(true),
-        }
-    }
-
-    /// Enters the list of those who wait; its waiter knows its thread or task.
-    ///
-    /// # Safety
-    /// S1, S2: as of [`Receiving::enter`].
-    unsafe fn enter(&self, state: &mut State<T>, wakes: &mut Wakes) {
-        self.waiter.set_kind(Kind::Holding(self.place.get().cast()));
-        self.entered.set(true);
-        // SAFETY: S1, S2: ours; its drop takes it out unless it was taken out before.
-        unsafe { state.enter_sender(&self.waiter, wakes) };
-    }
-
-    /// Leaves the list.
-    fn leave(&self) {
-        if self.entered.replace(false) {
-            self.shared.lock().leave_sender(&self.waiter);
-        }
-    }
-
-    /// Puts the message into its place.
-    fn put(&self, message: T) {
-        let place: *mut MaybeUninit<T> = self.place.get();
-        // SAFETY: it is in no list, so the place is ours alone.
-        unsafe { place.write(MaybeUninit::new(message)) };
-        self.holds.set(true);
-    }
-
-    /// Takes the message back.
-    fn take(&self) -> T {
-        assert!(self.holds.replace(false), "a message is sent once");
-        let place: *const MaybeUninit<T> = self.place.get();
-        // SAFETY: it is in no list, so the place is ours alone.
-        let message = unsafe { place.read() };
-        // SAFETY: the message is there as long as it holds it.
-        unsafe { message.assume_init() }
-    }
-}
-
-impl<T> Drop for Sending<'_, T> {
-    fn drop(&mut self) {
-        self.leave();
-        if self.holds.get() {
-            drop(self.take());
-        }
-    }
-}
-
-/// [`Unlink`] for a sender, whose message is leaked with it.
-///
-/// # Safety
-/// S1: `sending` is a [`Sending`] of `T` on the stack of a thread that is leaked in its wait.
-unsafe fn leave_leaked_sending<T>(sending: *const ()) {
-    // SAFETY: S1: it lives, and its thread never goes on.
-    let sending = unsafe { &*sending.cast::<Sending<'_, T>>() };
-    sending.leave();
+    std::mem::forget(waiting.leave_for_good());
 }
 
 impl<T> Shared<T> {
@@ -258,54 +246,51 @@ impl<T> Shared<T> {
     pub(super) fn send(
         &self,
         message: T,
-        reason: Reason,
         deadline: Option<Instant>,
+        site: &'static Location<'static>,
     ) -> Result<(), Unsent<T>> {
         match self.capacity() {
             Some(_) => door::switch_point(),
             None => door::charge(),
         }
-        let mut wakes = Wakes::new();
         let mut state = self.lock();
-        match state.send(message, &mut wakes) {
-            Ok(()) => {
-                self.unlock(state, &mut wakes);
-                Ok(())
-            }
-            Err(NotSent::Disconnected(message)) => Err(Unsent::Disconnected(message)),
-            Err(NotSent::Full(message)) => self.send_waiting(state, message, reason, deadline),
+        if state.takes_quietly() {
+            state.send_quietly(message);
+            return Ok(());
         }
+        self.send_in_full(state, message, deadline, site)
     }
 
     // SUSPENDS
     #[inline(never)]
-    fn send_waiting(
+    fn send_in_full(
         &self,
         mut state: Guard<'_, T>,
         message: T,
-        reason: Reason,
         deadline: Option<Instant>,
+        site: &'static Location<'static>,
     ) -> Result<(), Unsent<T>> {
+        let sending = Waiting::to_send(self, message);
         let mut wakes = Wakes::new();
-        let sending = Sending::new(self, message);
-        let pending = door::begin_in_call();
-        sending.waiter.set_thread(pending.header(), pending.sequence());
+        let mut sent = sending.try_to_send(&mut state, &mut wakes);
+        if sent != Sent::Full {
+            self.unlock(state, &mut wakes);
+            return sending.came_out(sent);
+        }
         // SAFETY: S1: it stays in this frame. S2: it is new.
-        unsafe { sending.enter(&mut state, &mut wakes) };
-        self.unlock(state, &mut wakes);
-        let waiter = ptr::from_ref(&sending).cast();
-        let unlink = Unlink { waiter, call: leave_leaked_sending::<T> };
-        let reason = Reason { object: self.address().addr(), ..reason };
-        if pending.wait_in_queue(reason, deadline, Some(unlink)) != Cause::Woken {
-            sending.leave();
-            return Err(Unsent::TimedOut(sending.take()));
+        let pending = unsafe { sending.enter(state, false, &mut wakes) };
+        match sending.wait(pending, self.reason(WaitKind::Send, site), deadline) {
+            Some(Outcome::Done) => sent = Sent::Sent,
+            Some(_) => sent = Sent::Disconnected,
+            None => {
+                // There may be room by now.
+                let mut state = self.lock();
+                sending.leave(&mut state, &mut wakes);
+                sent = sending.try_to_send(&mut state, &mut wakes);
+                self.unlock(state, &mut wakes);
+            }
         }
-        sending.entered.set(false);
-        if let Some(Outcome::Done) = sending.waiter.outcome() {
-            sending.holds.set(false);
-            return Ok(());
-        }
-        Err(Unsent::Disconnected(sending.take()))
+        sending.came_out(sent)
     }
 
     /// Receives a message, and waits for one.
@@ -313,34 +298,38 @@ impl<T> Shared<T> {
     #[inline]
     pub(super) fn receive(
         &self,
-        reason: Reason,
         deadline: Option<Instant>,
+        site: &'static Location<'static>,
     ) -> Result<T, NotReceived> {
         door::switch_point();
-        let mut wakes = Wakes::new();
         let mut state = self.lock();
-        match state.receive(&mut wakes) {
-            Ok(message) => {
-                self.unlock(state, &mut wakes);
-                Ok(message)
-            }
-            Err(Nothing::Disconnected) => Err(NotReceived::Disconnected),
-            Err(Nothing::Empty) => self.receive_waiting(state, reason, deadline),
+        match state.receive_quietly() {
+            Some(message) => Ok(message),
+            None => self.receive_in_full(state, deadline, site),
         }
     }
 
     // SUSPENDS
     #[inline(never)]
-    fn receive_waiting<'a>(
+    fn receive_in_full<'a>(
         &'a self,
         mut state: Guard<'a, T>,
-        reason: Reason,
         deadline: Option<Instant>,
+        site: &'static Location<'static>,
     ) -> Result<T, NotReceived> {
+        let reason = self.reason(WaitKind::Receive, site);
         let mut wakes = Wakes::new();
-        let receiving = Receiving::new(self);
+        let receiving = Waiting::to_receive(self);
         let mut in_front = false;
         loop {
+            match state.receive(&mut wakes) {
+                Ok(message) => {
+                    self.unlock(state, &mut wakes);
+                    return Ok(message);
+                }
+                Err(Nothing::Disconnected) => return Err(NotReceived::Disconnected),
+                Err(Nothing::Empty) => (),
+            }
             let mut chosen = None;
             if state.is_sender_waiting() && deadline.is_none_or(|at| at > clock::now()) {
                 chosen = state.meet_selecting_sender(&mut wakes);
@@ -351,42 +340,68 @@ impl<T> Shared<T> {
                 // SAFETY: S1: it stays in this frame. S2: it is new, or its wait is over.
                 let pending = unsafe { receiving.enter(state, in_front, &mut wakes) };
                 match receiving.wait(pending, reason, deadline) {
-                    // SAFETY: S1: as it says, once.
-                    Some(Outcome::Done) => return Ok(unsafe { receiving.take() }),
+                    Some(Outcome::Done) => {
+                        return receiving.message().ok_or(NotReceived::Disconnected);
+                    }
                     Some(Outcome::Disconnected) => return Err(NotReceived::Disconnected),
                     Some(Outcome::Chosen(Token::Promise(number))) => chosen = Some(number),
                     Some(_) => (),
-                    None => return Err(NotReceived::TimedOut),
+                    None => return receiving.receive_late(),
                 }
             }
-            if let Some(number) = chosen
-                && let Some(message) = receiving.redeem(number, reason, deadline)?
-            {
-                return Ok(message);
+            if let Some(number) = chosen {
+                match receiving.redeem(number, reason, deadline) {
+                    Ok(Some(message)) => return Ok(message),
+                    Ok(None) => (),
+                    Err(_) => return receiving.receive_late(),
+                }
             }
             // Whoever was chosen and then refused was first in the queue.
             in_front = true;
             state = self.lock();
-            match state.receive(&mut wakes) {
-                Ok(message) => {
-                    self.unlock(state, &mut wakes);
-                    return Ok(message);
-                }
-                Err(Nothing::Disconnected) => return Err(NotReceived::Disconnected),
-                Err(Nothing::Empty) => (),
-            }
         }
     }
 
     /// Completes the receive of a select by the promise of that number. `None`: it was refused.
     // SUSPENDS
-    pub(super) fn receive_promised(&self, number: usize, reason: Reason) -> Option<T> {
-        let mut state = self.lock();
-        if let Some(message) = state.redeem_kept(number) {
-            return Some(message);
+    pub(super) fn receive_promised(
+        &self,
+        number: usize,
+        site: &'static Location<'static>,
+    ) -> Option<T> {
+        let kept = self.lock().redeem_kept(number);
+        if kept.is_some() {
+            return kept;
         }
-        drop(state);
-        let receiving = Receiving::new(self);
-        receiving.redeem(number, reason, None).unwrap_or_default()
+        let reason = self.reason(WaitKind::Receive, site);
+        Waiting::to_receive(self).redeem(number, reason, None).unwrap_or_default()
+    }
+
+    /// Makes a message of a select that waits to send lie in the channel, for one who would receive
+    /// it without a wait: waits until that select has written it. True: there may be one.
+    // SUSPENDS
+    pub(super) fn fetch(
+        &self,
+        deadline: Option<Instant>,
+        site: &'static Location<'static>,
+    ) -> bool {
+        let mut wakes = Wakes::new();
+        let mut state = self.lock();
+        let chosen = state.meet_selecting_sender(&mut wakes);
+        self.unlock(state, &mut wakes);
+        let Some(number) = chosen else { return false };
+        let reason = self.reason(WaitKind::Receive, site);
+        let Ok(Some(message)) = Waiting::to_receive(self).redeem(number, reason, deadline) else {
+            return false;
+        };
+        let mut message = Some(message);
+        let mut state = self.lock();
+        state.put_back(&mut message, &mut wakes);
+        self.unlock(state, &mut wakes);
+        true
+    }
+
+    fn reason(&self, kind: WaitKind, site: &'static Location<'static>) -> Reason {
+        Reason { object: self.address().addr(), ..Reason::new(kind, site) }
     }
 }

@@ -4,10 +4,12 @@
 //! time of a system call, which no lock should be held for. What lies between the two steps is a
 //! duty; it is carried out once, or a thread never runs again.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 use std::task::Waker;
 
 use crate::sched::door;
+use crate::task::packet;
 use crate::task::{Duty, Header, HeaderRef, Kind, Sequence};
 
 /// How many are woken between two unlockings of a queue: some microseconds' work.
@@ -54,24 +56,12 @@ impl Woken {
         [const { None }; BATCH]
     }
 
-    /// Carries out what is owed to those in the first places of a batch. A waker that panics keeps
-    /// nobody else from being woken.
+    /// Carries out what is owed to those in the first places of a batch.
     #[inline]
     pub(crate) fn schedule_all(batch: &mut [Option<Woken>]) {
-        struct Rest<'a>(std::slice::IterMut<'a, Option<Woken>>);
-        impl Rest<'_> {
-            fn schedule(&mut self) {
-                while let Some(woken) = self.0.next().and_then(Option::take) {
-                    woken.schedule();
-                }
-            }
+        for woken in batch.iter_mut().map_while(Option::take) {
+            woken.schedule();
         }
-        impl Drop for Rest<'_> {
-            fn drop(&mut self) {
-                self.schedule();
-            }
-        }
-        Rest(batch.iter_mut()).schedule();
     }
 
     /// Carries out what is owed.
@@ -83,7 +73,16 @@ impl Woken {
             // and lives until it has run.
             Owed::Green(thread) => door::schedule(unsafe { thread.as_ref() }),
             Owed::Kernel(thread) => door::schedule(&thread),
-            Owed::Task(waker) => waker.wake(),
+            Owed::Task(waker) => wake_task(waker),
         }
+    }
+}
+
+/// Calls a waker. If it panics, the hook has said so: that fails neither the call that wakes nor
+/// those who are woken next.
+#[cold]
+fn wake_task(waker: Waker) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
+        packet::drop_quietly(panic);
     }
 }

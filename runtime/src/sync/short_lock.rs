@@ -1,68 +1,141 @@
 //! A lock that is held for moments, never across a wait: what buckets and channels are guarded by.
 //!
-//! It is the system's own lock, so whoever does not get it sleeps, and the thread of a worker then
-//! takes the worker along; but it is held for some ten instructions, and only a kernel thread that
-//! the system has stopped in the midst of them is really waited for. What it has besides is a
-//! *hint* that it is taken: whoever sees that stays away for a moment, for each look takes the
-//! line from the holder's processor, and a holder that is left alone gets several sections done.
+//! It is one word that is free or taken. To take it is one locked change, to free it a plain store,
+//! which is why it is not the system's lock: that one has to ask at each unlock whether somebody
+//! sleeps, by a second locked change, and most sections are no longer than that.
+//!
+//! *Who does not get it* stays away for a moment and looks again, a few times, for each look takes
+//! the line from the holder's processor, and a holder that is left alone gets several sections
+//! done. Since a section is some ten instructions long, one that lasts for longer belongs to a kernel
+//! thread that the system has stopped in the midst of it. So after that the processor is given up:
+//! first to whoever is ready to run on it, and then, for a holder of lower priority would not be let
+//! run by that, to nobody, for times that grow. Such a waiter polls; but as long as it does there is
+//! a holder that the system is going to run.
 //!
 //! User code must never run under it, neither a destructor of a message nor a waker.
-#![forbid(unsafe_code)]
 
-use std::ops::{Deref, DerefMut};
+#[cfg(not(loom))]
+pub(crate) use real::{ShortGuard, ShortLock};
 
-use crate::primitives::{AtomicBool, Mutex, MutexGuard, Ordering, const_fn};
-use crate::sync::barging;
+#[cfg(loom)]
+pub(crate) use model::{ShortGuard, ShortLock};
 
-pub(crate) struct ShortLock<T> {
-    value: Mutex<T>,
-    /// Whether somebody has the lock; only to know how long it pays to stay away from it.
-    is_taken: AtomicBool,
-}
+#[cfg(not(loom))]
+mod real {
+    use std::cell::UnsafeCell;
+    use std::ops::{Deref, DerefMut};
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::time::Duration;
 
-impl<T> ShortLock<T> {
-    const_fn! {
+    use crate::sync::barging;
+
+    pub(crate) struct ShortLock<T> {
+        is_taken: AtomicBool,
+        value: UnsafeCell<T>,
+    }
+
+    // SAFETY: whoever has the guard has the value alone, and it may be sent.
+    unsafe impl<T: Send> Sync for ShortLock<T> {}
+
+    impl<T> ShortLock<T> {
         pub(crate) const fn new(value: T) -> ShortLock<T> {
-            ShortLock { value: Mutex::new(value), is_taken: AtomicBool::new(false) }
+            ShortLock { is_taken: AtomicBool::new(false), value: UnsafeCell::new(value) }
+        }
+
+        #[inline(always)]
+        pub(crate) fn lock(&self) -> ShortGuard<'_, T> {
+            if !self.try_take() {
+                self.take_waiting();
+            }
+            ShortGuard { lock: self }
+        }
+
+        #[inline(always)]
+        fn try_take(&self) -> bool {
+            // ORDERING: Acquire; pairs with the Release of the guard before.
+            self.is_taken
+                .compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed)
+                .is_ok()
+        }
+
+        #[cold]
+        #[inline(never)]
+        fn take_waiting(&self) {
+            let mut rounds = 0;
+            loop {
+                // ORDERING: Relaxed; a look before the attempt.
+                barging::back_off(|| self.is_taken.load(Ordering::Relaxed));
+                if self.try_take() {
+                    return;
+                }
+                give_way(rounds);
+                rounds += 1;
+            }
         }
     }
 
-    #[inline]
-    pub(crate) fn lock(&self) -> ShortGuard<'_, T> {
-        // ORDERING: Relaxed, here and below; a hint.
-        barging::back_off(|| self.is_taken.load(Ordering::Relaxed));
-        // What panics under this lock is a broken invariant of ours, and none of it is half done.
-        let value = self.value.lock().unwrap_or_else(|e| e.into_inner());
-        self.is_taken.store(true, Ordering::Relaxed);
-        ShortGuard { is_taken: &self.is_taken, value }
+    /// Gives up the processor, after so many times that the lock was not to be had.
+    fn give_way(rounds: u32) {
+        const YIELDS: u32 = 16;
+        const SLEEPS_MAX: u32 = 6;
+        if rounds < YIELDS {
+            std::thread::yield_now();
+        } else {
+            // From 1 to 64 µs.
+            std::thread::sleep(Duration::from_micros(1 << (rounds - YIELDS).min(SLEEPS_MAX)));
+        }
+    }
+
+    pub(crate) struct ShortGuard<'a, T> {
+        lock: &'a ShortLock<T>,
+    }
+
+    // SAFETY: it gives what a reference to the value gives.
+    unsafe impl<T: Sync> Sync for ShortGuard<'_, T> {}
+
+    impl<T> Deref for ShortGuard<'_, T> {
+        type Target = T;
+
+        #[inline(always)]
+        fn deref(&self) -> &T {
+            // SAFETY: the lock is taken by this guard.
+            unsafe { &*self.lock.value.get() }
+        }
+    }
+
+    impl<T> DerefMut for ShortGuard<'_, T> {
+        #[inline(always)]
+        fn deref_mut(&mut self) -> &mut T {
+            // SAFETY: as above.
+            unsafe { &mut *self.lock.value.get() }
+        }
+    }
+
+    impl<T> Drop for ShortGuard<'_, T> {
+        #[inline(always)]
+        fn drop(&mut self) {
+            // ORDERING: Release; pairs with the Acquire of the next one.
+            self.lock.is_taken.store(false, Ordering::Release);
+        }
     }
 }
 
-pub(crate) struct ShortGuard<'a, T> {
-    is_taken: &'a AtomicBool,
-    value: MutexGuard<'a, T>,
-}
+/// The same by a lock that models know.
+#[cfg(loom)]
+mod model {
+    use crate::primitives::{Mutex, MutexGuard};
 
-impl<T> Deref for ShortGuard<'_, T> {
-    type Target = T;
+    pub(crate) struct ShortLock<T>(Mutex<T>);
 
-    #[inline]
-    fn deref(&self) -> &T {
-        &self.value
-    }
-}
+    pub(crate) type ShortGuard<'a, T> = MutexGuard<'a, T>;
 
-impl<T> DerefMut for ShortGuard<'_, T> {
-    #[inline]
-    fn deref_mut(&mut self) -> &mut T {
-        &mut self.value
-    }
-}
+    impl<T> ShortLock<T> {
+        pub(crate) fn new(value: T) -> ShortLock<T> {
+            ShortLock(Mutex::new(value))
+        }
 
-impl<T> Drop for ShortGuard<'_, T> {
-    #[inline]
-    fn drop(&mut self) {
-        // ORDERING: Relaxed; a hint. The lock is released next.
-        self.is_taken.store(false, Ordering::Relaxed);
+        pub(crate) fn lock(&self) -> ShortGuard<'_, T> {
+            self.0.lock().unwrap_or_else(|e| e.into_inner())
+        }
     }
 }

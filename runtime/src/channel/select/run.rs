@@ -143,6 +143,11 @@ pub(super) fn watch<'w>(
     let mut deadline = until.deadline().ok()?;
     let waiters = room(arms.len());
     loop {
+        let is_fetched =
+            |arm: &Arm<'_>| arm.handle.fetch(deadline, reason.site).then_some(arm.index);
+        if let Some(index) = first(arms, is_biased, is_fetched) {
+            return Some(index);
+        }
         // What has become ready may be gone by now, so it is looked for in either case.
         let waited = wait(arms, waiters, Kind::Watching, reason, deadline);
         if cfg!(loom) && matches!(waited, Waited::TimedOut) {

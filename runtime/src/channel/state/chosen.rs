@@ -6,8 +6,9 @@
 
 use crate::channel::promises::Promise;
 use crate::channel::select::Token;
-use crate::channel::state::{Nothing, State, Wakes, delivered};
+use crate::channel::state::{Nothing, State, Wakes, hand};
 use crate::channel::waiter::{Kind, Outcome, Phase, Waiter};
+use crate::sched::woken::Woken;
 
 impl<T> State<T> {
     /// Chooses the receive of a select, if that needs no wait.
@@ -81,75 +82,77 @@ impl<T> State<T> {
             receiver.set_phase(Phase::Promised(number));
             return Ok(None);
         }
-        match self.promises.remove(number) {
-            Promise::Delivered(message) => Ok(Some(message)),
-            _ => Err(Refused),
+        match self.promises.remove(number).delivered() {
+            Some(message) => Ok(Some(message)),
+            None => Err(Refused),
         }
     }
 
     /// Takes the message of a promise that is kept already, if it is.
     pub(in crate::channel) fn redeem_kept(&mut self, number: usize) -> Option<T> {
         match self.promises.at(number) {
-            Promise::Delivered(_) => Some(delivered(self.promises.remove(number))),
+            Promise::Delivered(_) => self.promises.remove(number).delivered(),
             _ => None,
         }
     }
 
-    /// Completes the send of a select. Gives the message back if nobody can receive it.
+    /// Delivers `message` to a select that waits to receive and has been taken out. `None`: its
+    /// wait has ended otherwise, and the message is where it was.
+    pub(super) fn deliver_to_select(
+        &mut self,
+        receiver: &Waiter,
+        message: &mut Option<T>,
+    ) -> Option<Woken> {
+        let number = self.promises.add(Promise::Delivered(message.take()?));
+        let woken = receiver.end(Outcome::Chosen(Token::Promise(number)));
+        if woken.is_none() {
+            *message = self.promises.remove(number).delivered();
+        }
+        woken
+    }
+
+    /// Completes the send of a select. The message is left where it is if nobody can receive it.
     pub(in crate::channel) fn complete_send(
         &mut self,
         token: Token,
-        message: T,
+        message: &mut Option<T>,
         wakes: &mut Wakes,
-    ) -> Result<(), T> {
-        let number = match token {
+    ) {
+        match token {
             Token::Reserved => {
                 self.reserved -= 1;
                 if self.is_disconnected() {
-                    return Err(message);
+                    return;
                 }
                 match self.give(message, wakes) {
-                    Ok(()) => self.note_room(wakes),
-                    Err(message) => self.push(message, wakes),
+                    true => self.note_room(wakes),
+                    false => self.push(message, wakes),
                 }
-                return Ok(());
             }
-            Token::Promise(number) => number,
-            _ => return Err(message),
-        };
-        let promise = self.promises.at(number);
-        if let Promise::Open = promise {
-            *promise = Promise::Delivered(message);
-            return Ok(());
-        }
-        let left = match self.promises.remove(number) {
-            Promise::Waiting(receiver) => {
-                // SAFETY: CHANNEL-LOCK: a waiter leaves its promise under the lock.
-                let receiver = unsafe { &*receiver };
-                self.deliver(receiver, message, wakes)
-            }
-            _ => Some(message),
-        };
-        match left.and_then(|message| self.put_back(message, wakes)) {
-            Some(message) => Err(message),
-            None => Ok(()),
+            Token::Promise(number) => self.keep_promise(number, message, wakes),
+            Token::Disconnected | Token::Instant(_) => (),
         }
     }
 
-    /// Hands `message` to a receiver that waits in a promise, unless it has gone.
-    fn deliver(&mut self, receiver: &Waiter, message: T, wakes: &mut Wakes) -> Option<T> {
-        let Kind::Holding(place) = receiver.kind() else { return Some(message) };
-        let place = place.cast::<T>();
-        // SAFETY: CHANNEL-LOCK: a receiver's place is empty while it waits.
-        unsafe { place.write(message) };
-        match receiver.end(Outcome::Done) {
-            Some(woken) => {
-                wakes.add(woken);
-                None
-            }
-            // SAFETY: the wait ended otherwise, so nobody has read it or will.
-            None => Some(unsafe { place.read() }),
+    fn keep_promise(&mut self, number: usize, message: &mut Option<T>, wakes: &mut Wakes) {
+        let promise = self.promises.at(number);
+        if let Promise::Open = promise
+            && let Some(message) = message.take()
+        {
+            *promise = Promise::Delivered(message);
+            return;
         }
+        if let Promise::Waiting(receiver) = self.promises.remove(number) {
+            // SAFETY: CHANNEL-LOCK: a waiter leaves its promise under the lock.
+            let receiver = unsafe { &*receiver };
+            if let Kind::Holding(place) = receiver.kind()
+                && let Some(woken) = hand(receiver, place, message)
+            {
+                return wakes.add(woken);
+            }
+        }
+        // The receiver has gone.
+        self.put_back(message, wakes);
     }
 
     /// Gives the operation up that a select has chosen to send by.
@@ -180,10 +183,11 @@ impl<T> State<T> {
             *promise = Promise::Withdrawn;
             return None;
         }
-        match self.promises.remove(number) {
-            Promise::Delivered(message) => self.put_back(message, wakes),
-            _ => None,
+        let mut message = self.promises.remove(number).delivered();
+        if message.is_some() {
+            self.put_back(&mut message, wakes);
         }
+        message
     }
 }
 

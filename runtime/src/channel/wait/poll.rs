@@ -3,16 +3,19 @@
 use std::task::{Poll, Waker};
 
 use crate::channel::select::Token;
-use crate::channel::state::{NotSent, Nothing, Refused, Wakes};
-use crate::channel::wait::{NotReceived, Receiving, Sending};
+use crate::channel::state::{Nothing, Refused, Sent, Wakes};
+use crate::channel::wait::{NotReceived, Waiting};
 use crate::channel::waiter::Outcome;
 
-impl<T> Receiving<'_, T> {
+impl<T> Waiting<'_, T> {
     /// Receives as the task whose waker this is.
     ///
     /// # Safety
     /// S1: it does not move any more until it is dropped.
-    pub(in crate::channel) unsafe fn poll(&self, waker: Waker) -> Poll<Result<T, NotReceived>> {
+    pub(in crate::channel) unsafe fn poll_receive(
+        &self,
+        waker: Waker,
+    ) -> Poll<Result<T, NotReceived>> {
         let mut wakes = Wakes::new();
         // Before the lock, so that it is dropped after it.
         let old_waker;
@@ -24,8 +27,9 @@ impl<T> Receiving<'_, T> {
             let Some(outcome) = self.waiter.outcome() else { return Poll::Pending };
             self.entered.set(false);
             match outcome {
-                // SAFETY: S1: as it says, once.
-                Outcome::Done => return Poll::Ready(Ok(unsafe { self.take() })),
+                Outcome::Done => {
+                    return Poll::Ready(self.message().ok_or(NotReceived::Disconnected));
+                }
                 Outcome::Disconnected => return Poll::Ready(Err(NotReceived::Disconnected)),
                 Outcome::Chosen(Token::Promise(number)) => chosen = Some(number),
                 _ => (),
@@ -55,14 +59,12 @@ impl<T> Receiving<'_, T> {
         drop(old_waker);
         received
     }
-}
 
-impl<T> Sending<'_, T> {
     /// Sends as the task whose waker this is. `Err`: all receivers have gone.
     ///
     /// # Safety
     /// S1: it does not move any more until it is dropped.
-    pub(in crate::channel) unsafe fn poll(&self, waker: Waker) -> Poll<Result<(), T>> {
+    pub(in crate::channel) unsafe fn poll_send(&self, waker: Waker) -> Poll<Result<(), T>> {
         let mut wakes = Wakes::new();
         // Before the lock, so that it is dropped after it.
         let old_waker;
@@ -72,26 +74,25 @@ impl<T> Sending<'_, T> {
             let Some(outcome) = self.waiter.outcome() else { return Poll::Pending };
             self.entered.set(false);
             match outcome {
-                Outcome::Done => {
-                    self.holds.set(false);
-                    Poll::Ready(Ok(()))
-                }
-                _ => Poll::Ready(Err(self.take())),
+                Outcome::Done => Sent::Sent,
+                _ => Sent::Disconnected,
             }
+        } else if self.is_empty() {
+            drop(state);
+            panic!("a future was polled again after it was ready");
         } else {
-            match state.send(self.take(), &mut wakes) {
-                Ok(()) => Poll::Ready(Ok(())),
-                Err(NotSent::Disconnected(message)) => Poll::Ready(Err(message)),
-                Err(NotSent::Full(message)) => {
-                    self.put(message);
-                    // SAFETY: S1: ours. S2: it has not entered yet.
-                    unsafe { self.enter(&mut state, &mut wakes) };
-                    Poll::Pending
-                }
-            }
+            self.try_to_send(&mut state, &mut wakes)
         };
+        if sent == Sent::Full {
+            // SAFETY: S1: ours. S2: it has not entered yet.
+            unsafe { self.enter_as_it_is(&mut state, false, &mut wakes) };
+        }
         self.shared.unlock(state, &mut wakes);
         drop(old_waker);
-        sent
+        match sent {
+            Sent::Full => Poll::Pending,
+            Sent::Sent => Poll::Ready(Ok(())),
+            Sent::Disconnected => Poll::Ready(self.message().map_or(Ok(()), Err)),
+        }
     }
 }
