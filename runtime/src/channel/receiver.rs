@@ -332,18 +332,21 @@ impl<T> Handle for Receiver<T> {
 
     unsafe fn enter(&self, waiter: &Waiter, me: &Header) -> bool {
         let Source::Channel(shared) = &self.source else { return !self.is_ready() };
-        let mut wakes = Wakes::new();
         let mut state = shared.lock();
         if state.is_readable(me) {
             return false;
         }
-        match waiter.kind() {
+        if let Kind::Watching = waiter.kind() {
             // SAFETY: S1, S2 are ours of the same numbers.
-            Kind::Watching => unsafe { state.receivers.watching.enter(waiter, false) },
-            // SAFETY: as above.
-            _ => unsafe { state.enter_receiver(waiter, false, &mut wakes) },
+            unsafe { state.receivers.watching.enter(waiter, false) };
+            return true;
         }
-        shared.unlock(state, &mut wakes);
+        // SAFETY: as above.
+        let is_watched = unsafe { state.enter_receiver(waiter, false) };
+        drop(state);
+        if is_watched {
+            shared.wake_watchers();
+        }
         true
     }
 

@@ -211,18 +211,21 @@ impl<T> Handle for Sender<T> {
     }
 
     unsafe fn enter(&self, waiter: &Waiter, me: &Header) -> bool {
-        let mut wakes = Wakes::new();
         let mut state = self.shared.lock();
         if state.is_writable(me) {
             return false;
         }
-        match waiter.kind() {
+        if let Kind::Watching = waiter.kind() {
             // SAFETY: S1, S2 are ours of the same numbers.
-            Kind::Watching => unsafe { state.senders.watching.enter(waiter, false) },
-            // SAFETY: as above.
-            _ => unsafe { state.enter_sender(waiter, &mut wakes) },
+            unsafe { state.senders.watching.enter(waiter, false) };
+            return true;
         }
-        self.shared.unlock(state, &mut wakes);
+        // SAFETY: as above.
+        let is_watched = unsafe { state.enter_sender(waiter) };
+        drop(state);
+        if is_watched {
+            self.shared.wake_watchers();
+        }
         true
     }
 

@@ -72,30 +72,26 @@ impl<T> Shared<T> {
     pub(super) fn unlock(&self, state: Guard<'_, T>, wakes: &mut Wakes) {
         drop(state);
         wakes.schedule();
-        if wakes.readable || wakes.writable {
-            self.wake_watchers(wakes);
+        if wakes.is_watched {
+            self.wake_watchers();
         }
     }
 
     /// Wakes those who watch; all of them, for they take nothing from each other.
     #[cold]
-    fn wake_watchers(&self, wakes: &mut Wakes) {
-        if std::mem::take(&mut wakes.readable) {
-            let until = self.lock().receivers.watching.next_ticket();
-            wake_in_batches(|batch| self.lock().receivers.watching.wake_before(until, batch));
-        }
-        if std::mem::take(&mut wakes.writable) {
-            let until = self.lock().senders.watching.next_ticket();
-            wake_in_batches(|batch| self.lock().senders.watching.wake_before(until, batch));
-        }
+    pub(super) fn wake_watchers(&self) {
+        let state = self.lock();
+        let until = state.receivers.watching.next_ticket();
+        let until_of_senders = state.senders.watching.next_ticket();
+        drop(state);
+        wake_in_batches(|batch| self.lock().receivers.watching.wake_before(until, batch));
+        wake_in_batches(|batch| self.lock().senders.watching.wake_before(until_of_senders, batch));
     }
 
     /// Wakes everybody, for the channel has just been disconnected.
     fn wake_all(&self) {
-        let mut wakes = Wakes::new();
-        (wakes.readable, wakes.writable) = (true, true);
         wake_in_batches(|batch| self.lock().wake_disconnected(batch));
-        self.wake_watchers(&mut wakes);
+        self.wake_watchers();
     }
 
     /// Frees the channel if the other side has gone before.

@@ -21,7 +21,6 @@ use std::mem::ManuallyDrop;
 
 use crate::channel::buffer::Buffer;
 use crate::channel::promises::{Promise, Promises};
-use crate::channel::select::Token;
 use crate::channel::waiter::{Kind, List, Outcome, Phase, Waiter};
 use crate::sched::woken::Woken;
 use crate::task::Header;
@@ -78,20 +77,14 @@ pub(super) struct Wakes {
     /// Each is scheduled, so that none is left to be dropped.
     woken: ManuallyDrop<[Option<Woken>; 3]>,
     count: usize,
-    /// Those who watch have something to look at.
-    pub(super) readable: bool,
-    pub(super) writable: bool,
+    /// Whether those who watch, on either side, may have something to look at.
+    pub(super) is_watched: bool,
 }
 
 impl Wakes {
     #[inline(always)]
     pub(super) const fn new() -> Wakes {
-        Wakes {
-            woken: ManuallyDrop::new([const { None }; 3]),
-            count: 0,
-            readable: false,
-            writable: false,
-        }
+        Wakes { woken: ManuallyDrop::new([const { None }; 3]), count: 0, is_watched: false }
     }
 
     #[inline]
@@ -193,6 +186,7 @@ impl<T> State<T> {
     }
 
     /// Sends `message` if that needs no wait. It is there, and is taken if it was sent.
+    #[inline]
     pub(super) fn send(&mut self, message: &mut Option<T>, wakes: &mut Wakes) -> Sent {
         if self.is_disconnected() {
             return Sent::Disconnected;
@@ -208,6 +202,7 @@ impl<T> State<T> {
     }
 
     /// Receives a message if that needs no wait.
+    #[inline]
     pub(super) fn receive(&mut self, wakes: &mut Wakes) -> Result<T, Nothing> {
         if let Some(message) = self.buffer.pop_front() {
             self.note_room(wakes);
@@ -219,29 +214,26 @@ impl<T> State<T> {
         Err(if self.is_disconnected() { Nothing::Disconnected } else { Nothing::Empty })
     }
 
-    /// Enters a receiver that found nothing.
+    /// Enters a receiver that found nothing. True: somebody watches who can go on by that.
     ///
     /// # Safety
     /// S1, S2: as of [`List::enter`].
-    pub(super) unsafe fn enter_receiver(
-        &mut self,
-        receiver: &Waiter,
-        in_front: bool,
-        wakes: &mut Wakes,
-    ) {
+    #[inline]
+    pub(super) unsafe fn enter_receiver(&mut self, receiver: &Waiter, in_front: bool) -> bool {
         // SAFETY: S1, S2 are ours of the same numbers.
         unsafe { self.receivers.waiting.enter(receiver, in_front) };
-        wakes.writable |= !self.senders.watching.is_empty();
+        !self.senders.watching.is_empty()
     }
 
-    /// Enters a sender that found no room.
+    /// Enters a sender that found no room. True: somebody watches who can go on by that.
     ///
     /// # Safety
     /// S1, S2: as of [`List::enter`].
-    pub(super) unsafe fn enter_sender(&mut self, sender: &Waiter, wakes: &mut Wakes) {
+    #[inline]
+    pub(super) unsafe fn enter_sender(&mut self, sender: &Waiter) -> bool {
         // SAFETY: S1, S2 are ours of the same numbers.
         unsafe { self.senders.waiting.enter(sender, false) };
-        wakes.readable |= !self.receivers.watching.is_empty();
+        !self.receivers.watching.is_empty()
     }
 
     /// Takes a receiver out whose wait has not ended as it wished, or whose outcome nobody will
@@ -268,7 +260,7 @@ impl<T> State<T> {
                         self.put_back(&mut message, wakes);
                         message
                     }
-                    (Outcome::Chosen(Token::Promise(number)), _) => self.withdraw(number, wakes),
+                    (Outcome::Promised(number), _) => self.withdraw(number, wakes),
                     _ => None,
                 }
             }
@@ -300,16 +292,14 @@ impl<T> State<T> {
             while place.is_none() {
                 let first = self.senders.waiting.pop().or_else(|| self.receivers.waiting.pop());
                 let Some(waiter) = first else { return false };
-                *place = waiter.end(match waiter.kind() {
-                    Kind::Selecting => Outcome::Chosen(Token::Disconnected),
-                    _ => Outcome::Disconnected,
-                });
+                *place = waiter.end(Outcome::Disconnected);
             }
         }
         true
     }
 
     /// Gives `message` to the first receiver that waits. False: there is none.
+    #[inline]
     fn give(&mut self, message: &mut Option<T>, wakes: &mut Wakes) -> bool {
         while let Some(receiver) = self.receivers.waiting.pop() {
             let woken = match receiver.kind() {
@@ -346,7 +336,7 @@ impl<T> State<T> {
         if let Some(message) = message.take() {
             self.buffer.push_back(message, self.capacity);
         }
-        wakes.readable |= !self.receivers.watching.is_empty();
+        wakes.is_watched |= !self.receivers.watching.is_empty();
     }
 
     /// Gives the room for one message, if there is any, to the first sender that waits.
@@ -355,7 +345,7 @@ impl<T> State<T> {
         if !self.senders.waiting.is_empty() {
             self.admit_sender(wakes);
         }
-        wakes.writable |= !self.senders.watching.is_empty();
+        wakes.is_watched |= !self.senders.watching.is_empty();
     }
 
     fn admit_sender(&mut self, wakes: &mut Wakes) {
@@ -372,7 +362,7 @@ impl<T> State<T> {
                 }
             } else {
                 self.reserved += 1;
-                if let Some(woken) = sender.end(Outcome::Chosen(Token::Reserved)) {
+                if let Some(woken) = sender.end(Outcome::Reserved) {
                     return wakes.add(woken);
                 }
                 self.reserved -= 1;
@@ -389,12 +379,13 @@ impl<T> State<T> {
         if let Some(message) = message.take() {
             self.buffer.push_front(message);
         }
-        wakes.readable |= !self.receivers.watching.is_empty();
+        wakes.is_watched |= !self.receivers.watching.is_empty();
     }
 }
 
 /// Hands `message` to a receiver that has been taken out. `None`: its wait has ended otherwise, and
 /// the message is where it was.
+#[inline]
 fn hand<T>(receiver: &Waiter, place: *mut (), message: &mut Option<T>) -> Option<Woken> {
     // SAFETY: CHANNEL-LOCK: the place is there as long as its owner may wait.
     let place = unsafe { &mut *place.cast::<Option<T>>() };
@@ -410,6 +401,7 @@ fn hand<T>(receiver: &Waiter, place: *mut (), message: &mut Option<T>) -> Option
 
 /// Takes the message out of `place`, of a sender that has been taken out, unless its wait has ended
 /// otherwise.
+#[inline]
 fn take_message<T>(sender: &Waiter, place: *mut (), wakes: &mut Wakes) -> Option<T> {
     let place: *mut Option<T> = place.cast();
     // SAFETY: CHANNEL-LOCK: the place is there as long as its owner may wait.

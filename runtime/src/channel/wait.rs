@@ -13,7 +13,6 @@ use std::panic::Location;
 use std::ptr;
 use std::time::Instant;
 
-use crate::channel::select::Token;
 use crate::channel::shared::{Guard, Shared};
 use crate::channel::state::{Nothing, Refused, Sent, State, Wakes};
 use crate::channel::waiter::{Kind, Outcome, Waiter};
@@ -36,12 +35,13 @@ pub(super) enum Unsent<T> {
 
 /// One who waits with a place for a message: to receive it into, or to send it from. Its drop
 /// leaves.
+#[repr(C)]
 pub(super) struct Waiting<'a, T> {
-    shared: &'a Shared<T>,
-    sends: bool,
     waiter: Waiter,
     /// Its own as long as the waiter stands outside; else it is guarded by the channel's lock.
     place: UnsafeCell<Option<T>>,
+    shared: &'a Shared<T>,
+    sends: bool,
     /// Whether others may know of it. Its own thread's alone.
     entered: Cell<bool>,
 }
@@ -75,28 +75,34 @@ impl<'a, T> Waiting<'a, T> {
     /// # Safety
     /// S1: it does not move any more until it is dropped.
     /// S2: it has not entered, or its wait is over.
-    unsafe fn enter(&self, mut state: Guard<'_, T>, in_front: bool, wakes: &mut Wakes) -> Pending {
+    #[inline]
+    unsafe fn enter(&self, mut state: Guard<'_, T>, in_front: bool) -> Pending {
         let pending = door::begin_in_call();
         self.waiter.set_thread(pending.header(), pending.sequence());
         // SAFETY: S1, S2: ours.
-        unsafe { self.enter_as_it_is(&mut state, in_front, wakes) };
-        self.shared.unlock(state, wakes);
+        let is_watched = unsafe { self.enter_as_it_is(&mut state, in_front) };
+        drop(state);
+        if is_watched {
+            self.shared.wake_watchers();
+        }
         pending
     }
 
-    /// Enters the list; the waiter knows its thread or task.
+    /// Enters the list; the waiter knows its thread or task. True: somebody watches who can go on
+    /// by that.
     ///
     /// # Safety
     /// S1, S2: as of [`Waiting::enter`].
-    unsafe fn enter_as_it_is(&self, state: &mut State<T>, in_front: bool, wakes: &mut Wakes) {
+    #[inline]
+    unsafe fn enter_as_it_is(&self, state: &mut State<T>, in_front: bool) -> bool {
         self.waiter.set_kind(Kind::Holding(self.place.get().cast()));
         self.entered.set(true);
         if self.sends {
             // SAFETY: S1, S2: ours; its drop takes it out unless it was taken out before.
-            unsafe { state.enter_sender(&self.waiter, wakes) };
+            unsafe { state.enter_sender(&self.waiter) }
         } else {
             // SAFETY: as above.
-            unsafe { state.enter_receiver(&self.waiter, in_front, wakes) };
+            unsafe { state.enter_receiver(&self.waiter, in_front) }
         }
     }
 
@@ -134,15 +140,6 @@ impl<'a, T> Waiting<'a, T> {
         state.send(unsafe { &mut *self.place.get() }, wakes)
     }
 
-    /// What the caller who sends is told.
-    fn came_out(&self, sent: Sent) -> Result<(), Unsent<T>> {
-        match (sent, self.message()) {
-            (Sent::Full, Some(message)) => Err(Unsent::TimedOut(message)),
-            (Sent::Disconnected, Some(message)) => Err(Unsent::Disconnected(message)),
-            _ => Ok(()),
-        }
-    }
-
     /// Leaves. Gives a message that was passed on to it if nobody else could receive it.
     fn leave(&self, state: &mut State<T>, wakes: &mut Wakes) -> Option<T> {
         self.entered.set(false);
@@ -175,6 +172,16 @@ impl<'a, T> Waiting<'a, T> {
             Nothing::Empty => NotReceived::TimedOut,
             Nothing::Disconnected => NotReceived::Disconnected,
         })
+    }
+
+    /// The same for one who sends: there may be room by now.
+    fn send_late(&self) -> Sent {
+        let mut wakes = Wakes::new();
+        let mut state = self.shared.lock();
+        self.leave(&mut state, &mut wakes);
+        let sent = self.try_to_send(&mut state, &mut wakes);
+        self.shared.unlock(state, &mut wakes);
+        sent
     }
 
     /// Takes the message of the promise `number`, or enters it; `Ok(None)` then.
@@ -270,27 +277,39 @@ impl<T> Shared<T> {
         deadline: Option<Instant>,
         site: &'static Location<'static>,
     ) -> Result<(), Unsent<T>> {
-        let sending = Waiting::to_send(self, message);
-        let mut wakes = Wakes::new();
-        let mut sent = sending.try_to_send(&mut state, &mut wakes);
-        if sent != Sent::Full {
-            self.unlock(state, &mut wakes);
-            return sending.came_out(sent);
-        }
-        // SAFETY: S1: it stays in this frame. S2: it is new.
-        let pending = unsafe { sending.enter(state, false, &mut wakes) };
-        match sending.wait(pending, self.reason(WaitKind::Send, site), deadline) {
-            Some(Outcome::Done) => sent = Sent::Sent,
-            Some(_) => sent = Sent::Disconnected,
-            None => {
-                // There may be room by now.
-                let mut state = self.lock();
-                sending.leave(&mut state, &mut wakes);
-                sent = sending.try_to_send(&mut state, &mut wakes);
+        let (mut wakes, mut message) = (Wakes::new(), Some(message));
+        let sent = state.send(&mut message, &mut wakes);
+        match (sent, message) {
+            (Sent::Full, Some(message)) => self.send_waiting(state, message, deadline, site),
+            (Sent::Disconnected, Some(message)) => Err(Unsent::Disconnected(message)),
+            _ => {
                 self.unlock(state, &mut wakes);
+                Ok(())
             }
         }
-        sending.came_out(sent)
+    }
+
+    // SUSPENDS
+    fn send_waiting(
+        &self,
+        state: Guard<'_, T>,
+        message: T,
+        deadline: Option<Instant>,
+        site: &'static Location<'static>,
+    ) -> Result<(), Unsent<T>> {
+        let sending = Waiting::to_send(self, message);
+        // SAFETY: S1: it stays in this frame. S2: it is new.
+        let pending = unsafe { sending.enter(state, false) };
+        let sent = match sending.wait(pending, self.reason(WaitKind::Send, site), deadline) {
+            Some(Outcome::Done) => return Ok(()),
+            Some(_) => Sent::Disconnected,
+            None => sending.send_late(),
+        };
+        match (sent, sending.message()) {
+            (Sent::Full, Some(message)) => Err(Unsent::TimedOut(message)),
+            (Sent::Disconnected, Some(message)) => Err(Unsent::Disconnected(message)),
+            _ => Ok(()),
+        }
     }
 
     /// Receives a message, and waits for one.
@@ -317,19 +336,29 @@ impl<T> Shared<T> {
         deadline: Option<Instant>,
         site: &'static Location<'static>,
     ) -> Result<T, NotReceived> {
-        let reason = self.reason(WaitKind::Receive, site);
         let mut wakes = Wakes::new();
+        match state.receive(&mut wakes) {
+            Ok(message) => {
+                self.unlock(state, &mut wakes);
+                Ok(message)
+            }
+            Err(Nothing::Disconnected) => Err(NotReceived::Disconnected),
+            Err(Nothing::Empty) => self.receive_waiting(state, deadline, site),
+        }
+    }
+
+    // SUSPENDS
+    fn receive_waiting<'a>(
+        &'a self,
+        mut state: Guard<'a, T>,
+        deadline: Option<Instant>,
+        site: &'static Location<'static>,
+    ) -> Result<T, NotReceived> {
+        let reason = self.reason(WaitKind::Receive, site);
         let receiving = Waiting::to_receive(self);
         let mut in_front = false;
         loop {
-            match state.receive(&mut wakes) {
-                Ok(message) => {
-                    self.unlock(state, &mut wakes);
-                    return Ok(message);
-                }
-                Err(Nothing::Disconnected) => return Err(NotReceived::Disconnected),
-                Err(Nothing::Empty) => (),
-            }
+            let mut wakes = Wakes::new();
             let mut chosen = None;
             if state.is_sender_waiting() && deadline.is_none_or(|at| at > clock::now()) {
                 chosen = state.meet_selecting_sender(&mut wakes);
@@ -338,13 +367,13 @@ impl<T> Shared<T> {
                 self.unlock(state, &mut wakes);
             } else {
                 // SAFETY: S1: it stays in this frame. S2: it is new, or its wait is over.
-                let pending = unsafe { receiving.enter(state, in_front, &mut wakes) };
+                let pending = unsafe { receiving.enter(state, in_front) };
                 match receiving.wait(pending, reason, deadline) {
                     Some(Outcome::Done) => {
                         return receiving.message().ok_or(NotReceived::Disconnected);
                     }
                     Some(Outcome::Disconnected) => return Err(NotReceived::Disconnected),
-                    Some(Outcome::Chosen(Token::Promise(number))) => chosen = Some(number),
+                    Some(Outcome::Promised(number)) => chosen = Some(number),
                     Some(_) => (),
                     None => return receiving.receive_late(),
                 }
@@ -359,6 +388,14 @@ impl<T> Shared<T> {
             // Whoever was chosen and then refused was first in the queue.
             in_front = true;
             state = self.lock();
+            match state.receive(&mut wakes) {
+                Ok(message) => {
+                    self.unlock(state, &mut wakes);
+                    return Ok(message);
+                }
+                Err(Nothing::Disconnected) => return Err(NotReceived::Disconnected),
+                Err(Nothing::Empty) => (),
+            }
         }
     }
 

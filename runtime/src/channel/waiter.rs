@@ -18,6 +18,7 @@ use std::ptr;
 use std::task::Waker;
 
 use crate::channel::select::Token;
+use crate::os;
 use crate::primitives::Cell;
 use crate::sched::woken::Woken;
 use crate::task::{Header, Sequence};
@@ -40,12 +41,26 @@ pub(super) enum Outcome {
     Done,
     /// The other side has gone.
     Disconnected,
-    /// The operation was chosen, and has to be completed.
-    Chosen(Token),
+    /// The operation to send was chosen, and room is kept for it.
+    Reserved,
+    /// The operation was chosen, and has to be completed by the promise of this number.
+    Promised(usize),
     /// The promise was not kept: it has to try again.
     Again,
     /// There is something to be had, perhaps.
     Ready,
+}
+
+impl Outcome {
+    /// What a select has chosen by that, if it has.
+    pub(super) fn token(self) -> Option<Token> {
+        match self {
+            Outcome::Disconnected => Some(Token::Disconnected),
+            Outcome::Reserved => Some(Token::Reserved),
+            Outcome::Promised(number) => Some(Token::Promise(number)),
+            Outcome::Done | Outcome::Again | Outcome::Ready => None,
+        }
+    }
 }
 
 /// Where a waiter stands.
@@ -61,17 +76,20 @@ pub(super) enum Phase {
     Ended(Outcome),
 }
 
+/// What whoever ends the wait looks at fills one line of the cache, for it is in another
+/// processor's, or in none.
+#[repr(C, align(64))]
 pub(super) struct Waiter {
+    next: Link,
+    previous: Link,
     /// The thread and the number of its wait; null for a task, which has a waker instead.
     thread: Cell<*const Header>,
     sequence: Cell<Sequence>,
-    waker: Cell<Option<Waker>>,
     kind: Cell<Kind>,
     phase: Cell<Phase>,
+    waker: Cell<Option<Waker>>,
     /// When it entered its list, counted there.
     ticket: Cell<u64>,
-    next: Link,
-    previous: Link,
     /// Others point to it, so an exclusive reference to what contains it must not mean to the
     /// compiler that they do not.
     _pinned: PhantomPinned,
@@ -190,14 +208,19 @@ impl List {
         })
     }
 
-    /// Takes the first one out.
+    /// Takes the first one out. With many, each is at a place that was not looked at for long, so
+    /// those who come next are fetched meanwhile.
     #[inline]
     pub(super) fn pop<'a>(&mut self) -> Option<&'a Waiter> {
-        if self.is_empty() {
-            return None;
-        }
         let first = self.iter().next()?;
         self.remove(first);
+        // SAFETY: CHANNEL-LOCK: linked, so alive.
+        if let Some(second) = unsafe { self.first.as_ref() } {
+            os::prefetch(second.thread.get().cast());
+            let third = second.next.get().cast::<u8>();
+            os::prefetch(third);
+            os::prefetch(third.wrapping_add(64));
+        }
         Some(first)
     }
 

@@ -111,7 +111,8 @@ pub(super) fn select<'a, 'w>(
     let waiters = room(arms.len());
     loop {
         match wait(arms, waiters, Kind::Selecting, reason, deadline) {
-            Waited::For(place, Outcome::Chosen(token)) => {
+            Waited::For(place, outcome) => {
+                let token = outcome.token()?;
                 return Some(SelectedOperation { arm: arms[place], token });
             }
             // In a model a deadline comes when it likes.
@@ -261,7 +262,9 @@ impl Entered<'_> {
 
     /// Leaves, and gives up what was chosen.
     fn leave_for_good(&self) {
-        if let Some((place, Outcome::Chosen(token))) = self.leave() {
+        if let Some((place, outcome)) = self.leave()
+            && let Some(token) = outcome.token()
+        {
             self.arms[place].release(token);
         }
     }

@@ -54,7 +54,7 @@ impl<T> State<T> {
     /// Ends the wait of `waiter`, which has been taken out, with a promise.
     fn choose(&mut self, waiter: &Waiter, wakes: &mut Wakes) -> Option<usize> {
         let number = self.promises.add(Promise::Open);
-        match waiter.end(Outcome::Chosen(Token::Promise(number))) {
+        match waiter.end(Outcome::Promised(number)) {
             Some(woken) => {
                 wakes.add(woken);
                 Some(number)
@@ -104,7 +104,7 @@ impl<T> State<T> {
         message: &mut Option<T>,
     ) -> Option<Woken> {
         let number = self.promises.add(Promise::Delivered(message.take()?));
-        let woken = receiver.end(Outcome::Chosen(Token::Promise(number)));
+        let woken = receiver.end(Outcome::Promised(number));
         if woken.is_none() {
             *message = self.promises.remove(number).delivered();
         }

@@ -2,7 +2,6 @@
 
 use std::task::{Poll, Waker};
 
-use crate::channel::select::Token;
 use crate::channel::state::{Nothing, Refused, Sent, Wakes};
 use crate::channel::wait::{NotReceived, Waiting};
 use crate::channel::waiter::Outcome;
@@ -31,7 +30,7 @@ impl<T> Waiting<'_, T> {
                     return Poll::Ready(self.message().ok_or(NotReceived::Disconnected));
                 }
                 Outcome::Disconnected => return Poll::Ready(Err(NotReceived::Disconnected)),
-                Outcome::Chosen(Token::Promise(number)) => chosen = Some(number),
+                Outcome::Promised(number) => chosen = Some(number),
                 _ => (),
             }
         }
@@ -51,7 +50,8 @@ impl<T> Waiting<'_, T> {
             }
             if chosen.is_none() {
                 // SAFETY: S1: ours. S2: its wait is over. Who has waited goes back in front.
-                unsafe { self.enter_as_it_is(&mut state, was_entered, &mut wakes) };
+                let is_watched = unsafe { self.enter_as_it_is(&mut state, was_entered) };
+                wakes.is_watched |= is_watched;
                 break Poll::Pending;
             }
         };
@@ -85,7 +85,8 @@ impl<T> Waiting<'_, T> {
         };
         if sent == Sent::Full {
             // SAFETY: S1: ours. S2: it has not entered yet.
-            unsafe { self.enter_as_it_is(&mut state, false, &mut wakes) };
+            let is_watched = unsafe { self.enter_as_it_is(&mut state, false) };
+            wakes.is_watched |= is_watched;
         }
         self.shared.unlock(state, &mut wakes);
         drop(old_waker);
