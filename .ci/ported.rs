@@ -18,10 +18,10 @@ pub use crossbeam_channel as channel;
 #[cfg(not(feature = "reference"))]
 pub use sylvan::channel;
 
-#[cfg(feature = "green")]
-pub use sylvan::{sync, thread, thread_local};
 #[cfg(not(feature = "green"))]
 pub use std::{sync, thread, thread_local};
+#[cfg(feature = "green")]
+pub use sylvan::{sync, thread, thread_local};
 
 #[cfg(feature = "reference")]
 pub use std::sync::mpsc;

@@ -235,6 +235,30 @@ fn select_notices_the_end_of_either_side() {
 }
 
 #[test]
+fn select_that_must_not_wait_finds_a_message_that_moves_on() {
+    check_within(3, || {
+        let ((one, first), (two, second)) = (unbounded(), unbounded());
+        one.send(1).unwrap();
+        let moves = {
+            let first = first.clone();
+            thread::spawn(move || {
+                two.send(2).unwrap();
+                first.try_recv().is_ok()
+            })
+        };
+        // At each moment there is a message in one of them. That the other thread's send comes
+        // before its receive must not be seen from between the two looks.
+        let got = select! {
+            recv(second) -> message => message.unwrap(),
+            recv(first) -> message => message.unwrap(),
+            default => unreachable!("there is one"),
+        };
+        let moved = moves.join().unwrap();
+        assert!(got == 2 || !moved);
+    });
+}
+
+#[test]
 fn select_that_sends_meets_a_receiver() {
     check_within(3, || {
         let (sender, receiver) = bounded(0);

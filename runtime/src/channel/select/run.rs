@@ -8,6 +8,10 @@
 //! somebody may be in the midst of finding that the wait is over; then at most one waiter has an
 //! outcome.
 //!
+//! A select that must not wait makes a round all the same, if it has found nothing at a first look:
+//! to look at one channel after the other is not to see them at the same moment, and a message
+//! that goes from one to the other meanwhile would not be found in either.
+//!
 //! Of those that are ready a random one is chosen: the operations are tried in an order that is
 //! drawn while they are tried, by the shuffle of Fisher and Yates, so that what is found at once
 //! costs one draw.
@@ -24,7 +28,7 @@ use crate::channel::timer;
 use crate::channel::waiter::{Kind, Outcome, Waiter};
 use crate::clock;
 use crate::sched::{door, random};
-use crate::task::{Cause, Reason, Unlink, WaitKind};
+use crate::task::{Reason, Unlink, WaitKind};
 
 /// An operation in a select.
 #[derive(Clone, Copy)]
@@ -84,13 +88,19 @@ impl Until {
         }
     }
 
-    /// Until when there is something to wait for. `Err`: there is not.
-    fn deadline(self) -> Result<Option<Instant>, ()> {
+    /// The deadline, if there is one. `None`: no time is left.
+    fn left(self) -> Option<Option<Instant>> {
         match self {
-            Until::Now => Err(()),
-            Until::Deadline(Some(deadline)) if deadline <= clock::now() => Err(()),
-            Until::Deadline(deadline) => Ok(deadline),
+            Until::Now => None,
+            Until::Deadline(Some(deadline)) if deadline <= clock::now() => None,
+            Until::Deadline(deadline) => Some(deadline),
         }
+    }
+
+    /// Whether a look at each of `arms` is not enough: there is time to wait, or there are several
+    /// and they were not looked at at the same moment.
+    fn may_go_on(self, arms: &[Arm<'_>]) -> bool {
+        arms.len() > 1 || self.left().is_some()
     }
 }
 
@@ -104,26 +114,23 @@ pub(super) fn select<'a, 'w>(
     is_biased: bool,
 ) -> Option<SelectedOperation<'a>> {
     until.begin();
-    if let Some(chosen) = attempt(arms, is_biased) {
-        return Some(chosen);
+    let chosen = attempt(arms, is_biased);
+    if chosen.is_some() || !until.may_go_on(arms) {
+        return chosen;
     }
-    let mut deadline = until.deadline().ok()?;
     let waiters = room(arms.len());
     loop {
-        match wait(arms, waiters, Kind::Selecting, reason, deadline) {
-            Waited::For(place, outcome) => {
-                let token = outcome.token()?;
-                return Some(SelectedOperation { arm: arms[place], token });
-            }
-            // In a model a deadline comes when it likes.
-            Waited::TimedOut if cfg!(loom) => return None,
-            _ => (),
+        let left = until.left();
+        let round = round(arms, waiters, Kind::Selecting, reason, left);
+        if let Round::For(place, outcome) = round {
+            let token = outcome.token()?;
+            return Some(SelectedOperation { arm: arms[place], token });
         }
-        door::switch_point();
-        if let Some(chosen) = attempt(arms, is_biased) {
-            return Some(chosen);
+        let chosen = attempt(arms, is_biased);
+        if chosen.is_some() || round.is_last(left, until) {
+            return chosen;
         }
-        deadline = until.deadline().ok()?;
+        until.begin();
     }
 }
 
@@ -138,27 +145,27 @@ pub(super) fn watch<'w>(
 ) -> Option<usize> {
     until.begin();
     let is_ready = |arm: &Arm<'_>| arm.handle.is_ready().then_some(arm.index);
-    if let Some(index) = first(arms, is_biased, is_ready) {
-        return Some(index);
+    let ready = first(arms, is_biased, is_ready);
+    if ready.is_some() || !until.may_go_on(arms) {
+        return ready;
     }
-    let mut deadline = until.deadline().ok()?;
     let waiters = room(arms.len());
     loop {
-        let is_fetched =
-            |arm: &Arm<'_>| arm.handle.fetch(deadline, reason.site).then_some(arm.index);
-        if let Some(index) = first(arms, is_biased, is_fetched) {
-            return Some(index);
+        let left = until.left();
+        if let Some(deadline) = left {
+            let is_fetched =
+                |arm: &Arm<'_>| arm.handle.fetch(deadline, reason.site).then_some(arm.index);
+            if let Some(index) = first(arms, is_biased, is_fetched) {
+                return Some(index);
+            }
         }
-        // What has become ready may be gone by now, so it is looked for in either case.
-        let waited = wait(arms, waiters, Kind::Watching, reason, deadline);
-        if cfg!(loom) && matches!(waited, Waited::TimedOut) {
-            return None;
+        // What has become ready may be gone by now, so it is looked for in any case.
+        let round = round(arms, waiters, Kind::Watching, reason, left);
+        let ready = first(arms, is_biased, is_ready);
+        if ready.is_some() || left.is_none() || round.is_last(left, until) {
+            return ready;
         }
-        door::switch_point();
-        if let Some(index) = first(arms, is_biased, is_ready) {
-            return Some(index);
-        }
-        deadline = until.deadline().ok()?;
+        until.begin();
     }
 }
 
@@ -192,26 +199,40 @@ fn first<'a, R>(
 }
 
 /// How a round has ended.
-enum Waited {
+#[derive(Clone, Copy)]
+enum Round {
     /// The arm in this place has an outcome.
     For(usize, Outcome),
-    /// The deadline has come, or one of an arm's.
-    TimedOut,
+    /// All arms had to wait at the same time, and that is over: their deadline has come, or there
+    /// was none to wait for.
+    InVain,
     /// An arm need not wait any more.
-    ForNothing,
+    Again,
 }
 
-/// Enters all of `arms` and waits until one of them has an outcome.
+impl Round {
+    /// Whether it was the last one: all arms had to wait, and there is no time `left`.
+    fn is_last(self, left: Option<Option<Instant>>, until: Until) -> bool {
+        // In a model a deadline comes when it likes.
+        matches!(self, Round::InVain) && (cfg!(loom) || left.is_none() || until.left().is_none())
+    }
+}
+
+/// Enters all of `arms` and waits until one of them has an outcome; if no time is `left` it does not
+/// wait, and all of them leave at once. Even so the round tells more than a look at each: when the
+/// last one has entered, all had to wait *at that moment*, and what has come since was given to a
+/// waiter.
 // SUSPENDS
-fn wait(
+fn round(
     arms: &[Arm<'_>],
     waiters: &[Waiter],
     kind: Kind,
     reason: Reason,
-    mut deadline: Option<Instant>,
-) -> Waited {
+    left: Option<Option<Instant>>,
+) -> Round {
     let pending = door::begin_in_call();
     let entered = Entered { arms, waiters, count: Cell::new(0) };
+    let mut deadline = left.unwrap_or_default();
     let mut must_wait = true;
     for (arm, waiter) in arms.iter().zip(waiters) {
         waiter.set_kind(kind);
@@ -225,19 +246,18 @@ fn wait(
         entered.count.set(entered.count.get() + 1);
         deadline = timer::earlier(deadline, arm.handle.deadline());
     }
-    if must_wait {
+    if must_wait && left.is_some() {
         let object = arms.first().map_or(ptr::null(), |arm| arm.channel).addr();
         let unlink = Unlink { waiter: ptr::from_ref(&entered).cast(), call: leave_leaked };
         let reason = Reason { object, ..reason };
-        if pending.wait_in_queue(reason, deadline, Some(unlink)) != Cause::Woken {
-            return Waited::TimedOut;
-        }
+        pending.wait_in_queue(reason, deadline, Some(unlink));
     } else {
         pending.abandon();
     }
     match entered.leave() {
-        Some((place, outcome)) => Waited::For(place, outcome),
-        None => Waited::ForNothing,
+        Some((place, outcome)) => Round::For(place, outcome),
+        None if must_wait => Round::InVain,
+        None => Round::Again,
     }
 }
 
@@ -288,12 +308,12 @@ unsafe fn leave_leaked(entered: *const ()) {
 
 /// [`Select::try_select`](super::Select::try_select) for `select!`.
 #[inline]
+#[track_caller]
 pub fn try_select_fixed<'a, const COUNT: usize>(
-    mut arms: [Arm<'a>; COUNT],
+    arms: [Arm<'a>; COUNT],
     is_biased: bool,
 ) -> Option<SelectedOperation<'a>> {
-    door::charge();
-    attempt(&mut arms, is_biased)
+    fixed(arms, Location::caller(), Until::Now, is_biased)
 }
 
 /// [`Select::select`](super::Select::select) for `select!`.
@@ -304,28 +324,29 @@ pub fn select_fixed<'a, const COUNT: usize>(
     arms: [Arm<'a>; COUNT],
     is_biased: bool,
 ) -> SelectedOperation<'a> {
-    let reason = Reason::new(WaitKind::Select, Location::caller());
-    fixed(arms, reason, None, is_biased).expect("it waits until one is chosen")
+    let until = Until::Deadline(None);
+    fixed(arms, Location::caller(), until, is_biased).expect("it waits until one is chosen")
 }
 
 /// [`Select::select_timeout`](super::Select::select_timeout) for `select!`.
 // SUSPENDS
+#[inline]
 #[track_caller]
 pub fn select_fixed_timeout<'a, const COUNT: usize>(
     arms: [Arm<'a>; COUNT],
     timeout: Duration,
     is_biased: bool,
 ) -> Option<SelectedOperation<'a>> {
-    let reason = Reason::new(WaitKind::Select, Location::caller());
-    fixed(arms, reason, clock::deadline_in(timeout), is_biased)
+    let until = Until::Deadline(clock::deadline_in(timeout));
+    fixed(arms, Location::caller(), until, is_biased)
 }
 
 // SUSPENDS
 #[inline]
 fn fixed<'a, const COUNT: usize>(
     mut arms: [Arm<'a>; COUNT],
-    reason: Reason,
-    deadline: Option<Instant>,
+    site: &'static Location<'static>,
+    until: Until,
     is_biased: bool,
 ) -> Option<SelectedOperation<'a>> {
     let mut waiters: Option<[Waiter; COUNT]> = None;
@@ -333,8 +354,8 @@ fn fixed<'a, const COUNT: usize>(
     select(
         &mut arms,
         move |_| &room.insert(std::array::from_fn(|_| Waiter::new(Kind::Selecting)))[..],
-        reason,
-        Until::Deadline(deadline),
+        Reason::new(WaitKind::Select, site),
+        until,
         is_biased,
     )
 }
