@@ -19,6 +19,7 @@ mod futures;
 mod given_up;
 mod leaked;
 mod mixed;
+mod order;
 mod others_bugs;
 mod seeded;
 mod support;

@@ -39,7 +39,7 @@ fn on_all_sides<R: Send>(body: impl Fn(usize) -> R + Sync) -> Vec<R> {
 const SIDES: usize = 5;
 
 /// So many messages that whatever can come between two of them does.
-const ORDERED: usize = 3_000;
+pub(crate) const ORDERED: usize = 3_000;
 
 /// Unparks a thread, whatever its kind.
 struct Unparks(thread::Thread);
