@@ -97,6 +97,15 @@ fn select_does_not_meet_itself_on_both_sides_of_a_channel_without_room() {
         for timeout in [Duration::ZERO, MOMENT] {
             assert_eq!(meet(&channel, timeout), None);
         }
+        // In either order; it waits for its time, and does not look for partners until then.
+        let mut biased = Select::new_biased();
+        biased.send(&channel.0);
+        biased.recv(&channel.1);
+        assert!(matches!(biased.select_timeout(MOMENT), Err(SelectTimeoutError)));
+        let mut biased = Select::new_biased();
+        biased.recv(&channel.1);
+        biased.send(&channel.0);
+        assert!(matches!(biased.select_timeout(MOMENT), Err(SelectTimeoutError)));
         let mut select = Select::new();
         for _ in 0..2 {
             select.send(&channel.0);

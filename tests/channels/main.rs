@@ -19,6 +19,7 @@ mod futures;
 mod given_up;
 mod leaked;
 mod mixed;
+mod neighbours;
 mod order;
 mod others_bugs;
 mod seeded;
