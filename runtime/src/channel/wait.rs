@@ -424,6 +424,10 @@ impl<T> Shared<T> {
     ) -> bool {
         let mut wakes = Wakes::new();
         let mut state = self.lock();
+        // What has come since the caller looked comes before what a select has yet to send.
+        if state.has_message() {
+            return true;
+        }
         let chosen = state.meet_selecting_sender(&mut wakes);
         self.unlock(state, &mut wakes);
         let Some(number) = chosen else { return false };
