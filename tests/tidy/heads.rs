@@ -89,6 +89,7 @@ const UNSAFE_FILES: &[&str] = &[
     "runtime/src/sync/rwlock/models.rs",
     "runtime/src/sync/rwlock/raw.rs",
     "runtime/src/sync/semaphore/raw.rs",
+    "runtime/src/sync/short_lock.rs",
     "runtime/src/task/blocks.rs",
     "runtime/src/task/blocks/pool.rs",
     "runtime/src/task/blocks/tests.rs",

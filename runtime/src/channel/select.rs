@@ -238,8 +238,8 @@ impl<'a> Select<'a> {
     /// Waits until an operation is ready, and returns its index.
     ///
     /// When the operation is tried, it may have to wait all the same: others may have come first.
-    /// At capacity 0 a sender that waits in a select is chosen by this call, and its message lies in
-    /// the channel when it returns.
+    /// At capacity 0 a sender that waits in a select is chosen by this call, and its message lies
+    /// in the channel when it returns.
     ///
     /// # Blocking
     ///

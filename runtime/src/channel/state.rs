@@ -65,7 +65,7 @@ pub(super) enum Nothing {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Sent {
     /// It was sent, and its place is empty.
-    Sent,
+    Yes,
     /// There was no room.
     Full,
     Disconnected,
@@ -192,13 +192,13 @@ impl<T> State<T> {
             return Sent::Disconnected;
         }
         if self.give(message, wakes) {
-            return Sent::Sent;
+            return Sent::Yes;
         }
         if !self.has_room() {
             return Sent::Full;
         }
         self.push(message, wakes);
-        Sent::Sent
+        Sent::Yes
     }
 
     /// Receives a message if that needs no wait.

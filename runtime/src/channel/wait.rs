@@ -424,8 +424,8 @@ impl<T> Shared<T> {
     ) -> bool {
         let mut wakes = Wakes::new();
         let mut state = self.lock();
+        // What has come since the caller looked comes before what a select has yet to send.
         if state.has_message() {
-            // It has come since the caller looked, and is older than what the select would write.
             return true;
         }
         let chosen = state.meet_selecting_sender(&mut wakes);

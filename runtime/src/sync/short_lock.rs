@@ -6,11 +6,11 @@
 //!
 //! *Who does not get it* stays away for a moment and looks again, a few times, for each look takes
 //! the line from the holder's processor, and a holder that is left alone gets several sections
-//! done. Since a section is some ten instructions long, one that lasts for longer belongs to a kernel
-//! thread that the system has stopped in the midst of it. So after that the processor is given up:
-//! first to whoever is ready to run on it, and then, for a holder of lower priority would not be let
-//! run by that, to nobody, for times that grow. Such a waiter polls; but as long as it does there is
-//! a holder that the system is going to run.
+//! done. Since a section is some ten instructions long, one that lasts for longer belongs to a
+//! kernel thread that the system has stopped in the midst of it. So after that the processor is
+//! given up: first to whoever is ready to run on it, and then, for a holder of lower priority would
+//! not be let run by that, to nobody, for times that grow. Such a waiter polls; but as long as it
+//! does there is a holder that the system is going to run.
 //!
 //! User code must never run under it, neither a destructor of a message nor a waker.
 

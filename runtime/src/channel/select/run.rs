@@ -218,10 +218,10 @@ impl Round {
     }
 }
 
-/// Enters all of `arms` and waits until one of them has an outcome; if no time is `left` it does not
-/// wait, and all of them leave at once. Even so the round tells more than a look at each: when the
-/// last one has entered, all had to wait *at that moment*, and what has come since was given to a
-/// waiter.
+/// Enters all of `arms` and waits until one of them has an outcome; if no time is `left` it does
+/// not wait, and all of them leave at once. Even so the round tells more than a look at each: when
+/// the last one has entered, all had to wait *at that moment*, and what has come since was given to
+/// a waiter.
 // SUSPENDS
 fn round(
     arms: &[Arm<'_>],

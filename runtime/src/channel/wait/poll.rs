@@ -74,7 +74,7 @@ impl<T> Waiting<'_, T> {
             let Some(outcome) = self.waiter.outcome() else { return Poll::Pending };
             self.entered.set(false);
             match outcome {
-                Outcome::Done => Sent::Sent,
+                Outcome::Done => Sent::Yes,
                 _ => Sent::Disconnected,
             }
         } else if self.is_empty() {
@@ -92,7 +92,7 @@ impl<T> Waiting<'_, T> {
         drop(old_waker);
         match sent {
             Sent::Full => Poll::Pending,
-            Sent::Sent => Poll::Ready(Ok(())),
+            Sent::Yes => Poll::Ready(Ok(())),
             Sent::Disconnected => Poll::Ready(self.message().map_or(Ok(()), Err)),
         }
     }
