@@ -360,3 +360,69 @@ fn deadlines_that_meet_messages_lose_none() {
         }
     });
 }
+
+/// A select of several that must not wait stands in the queues for a moment.
+#[test]
+fn cancellation_that_meets_a_look_at_several_channels_is_not_lost() {
+    in_every_runtime(|_| {
+        let (one, other) = (bounded::<Letter>(0), bounded::<Letter>(0));
+        for _ in 0..100 {
+            let begun = AtomicBool::new(false);
+            thread::scope(|scope| {
+                let looks = scope.spawn(|| {
+                    loop {
+                        begun.store(true, SeqCst);
+                        for _ in 0..20 {
+                            let mut select = Select::new();
+                            select.recv(&one.1);
+                            select.recv(&other.1);
+                            assert!(select.try_select().is_err() && select.try_ready().is_err());
+                        }
+                        thread::yield_now();
+                    }
+                });
+                until(|| begun.load(SeqCst));
+                looks.cancel().unwrap();
+                let payload = looks.join().map(|(): ()| ()).unwrap_err();
+                assert!(payload.is::<thread::Cancelled>());
+            });
+        }
+    });
+}
+
+/// What comes in that moment is received, or stays with its sender.
+#[test]
+fn message_that_meets_a_look_at_several_channels_is_not_lost() {
+    everywhere(|_| {
+        const COUNT: usize = 1_000;
+        let ledger = Ledger::new(COUNT);
+        let (one, other) = (bounded(0), bounded(1));
+        thread::scope(|scope| {
+            let sends = scope.spawn(|| {
+                for number in 0..COUNT {
+                    let mut letter = Some(ledger.letter(number));
+                    while let Some(it) = letter.take() {
+                        let sent =
+                            if number % 2 == 0 { one.0.try_send(it) } else { other.0.try_send(it) };
+                        letter = sent.err().map(|error| error.into_inner());
+                        thread::yield_now();
+                    }
+                }
+            });
+            let mut received = 0;
+            while received < COUNT {
+                let mut select = Select::new();
+                select.recv(&one.1);
+                select.recv(&other.1);
+                if let Ok(operation) = select.try_select() {
+                    let receiver = [&one.1, &other.1][operation.index()];
+                    received += usize::from(operation.recv(receiver).is_ok());
+                }
+                // Those for the channel without room need somebody who waits.
+                received += usize::from(one.1.recv_timeout(Duration::from_micros(5)).is_ok());
+            }
+            sends.join().unwrap();
+        });
+        ledger.expect_all_gone();
+    });
+}

@@ -1,5 +1,5 @@
-//! User code that runs in the midst of an operation, and threads that share a worker: expressions of
-//! `select!`, destructors of messages and of kernel threads, wakers that poll at once.
+//! User code that runs in the midst of an operation, and threads that share a worker: expressions
+//! of `select!`, destructors of messages and of kernel threads, wakers that poll at once.
 #![forbid(unsafe_code)]
 
 use std::cell::RefCell;

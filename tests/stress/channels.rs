@@ -104,6 +104,13 @@ impl World {
     /// Both ways, on two channels that may be the same one.
     fn select(&self, random: &mut Random, moment: Duration) {
         let (one, other) = (self.pick(random), self.pick(random));
+        if random.below(3) == 0 {
+            select! {
+                recv(one.1) -> it => it.unwrap().receive(),
+                send(other.0, self.message(random)) -> sent => self.note(sent),
+                default => (),
+            }
+        }
         select! {
             recv(one.1) -> it => it.unwrap().receive(),
             send(one.0, self.message(random)) -> sent => self.note(sent),
