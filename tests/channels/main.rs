@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 mod bad_input;
+mod broadcast;
 mod budget;
 mod cancelled;
 mod dropped;
@@ -19,7 +20,9 @@ mod futures;
 mod given_up;
 mod leaked;
 mod mixed;
+mod oneshot;
 mod others_bugs;
 mod seeded;
 mod support;
+mod watch;
 mod ways;
