@@ -1,5 +1,5 @@
-//! Loom models of what changes and is waited for: no change is missed, and none takes a waiter along
-//! that has gone.
+//! Loom models of what changes and is waited for: no change is missed, and a waiter that has gone
+//! takes none along.
 #![forbid(unsafe_code)]
 
 use loom::thread;
