@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 mod bad_input;
+mod broadcast;
 mod budget;
 mod cancelled;
 mod dropped;
@@ -20,8 +21,10 @@ mod given_up;
 mod leaked;
 mod mixed;
 mod neighbours;
+mod oneshot;
 mod order;
 mod others_bugs;
 mod seeded;
 mod support;
+mod watch;
 mod ways;

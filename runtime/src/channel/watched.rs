@@ -8,6 +8,9 @@
 //! The functions that look and change run under the lock: they must not clone, drop or call what is
 //! a user's.
 
+#[cfg(all(loom, test))]
+mod models;
+
 use std::cell::Cell;
 use std::ptr;
 use std::task::{Poll, Waker};
