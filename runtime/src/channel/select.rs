@@ -5,6 +5,8 @@
 //! the number of a promise in the channel. It is a mere value, so a [`SelectedOperation`] can be
 //! moved, forgotten or dropped without harm to the other side.
 
+#[cfg(all(loom, test))]
+mod models;
 mod run;
 
 use std::fmt;
