@@ -18,6 +18,7 @@ use crate::channel::state::{Nothing, Refused, Sent, State, Wakes};
 use crate::channel::waiter::{Kind, Outcome, Waiter};
 use crate::clock;
 use crate::sched::door::{self, Pending};
+use crate::sched::linger;
 use crate::task::{Cause, Reason, Unlink, WaitKind};
 
 /// Why a wait to receive has ended without a message.
@@ -110,6 +111,7 @@ impl<'a, T> Waiting<'a, T> {
     // SUSPENDS
     fn wait(&self, pending: Pending, reason: Reason, deadline: Option<Instant>) -> Option<Outcome> {
         let unlink = Unlink { waiter: ptr::from_ref(self).cast(), call: leave_leaked::<T> };
+        linger::linger(&pending);
         if pending.wait_in_queue(reason, deadline, Some(unlink)) != Cause::Woken {
             return None;
         }

@@ -19,7 +19,7 @@ use std::time::Instant;
 use crate::channel::shared::wake_in_batches;
 use crate::channel::waiter::{Kind, List, Phase, Waiter};
 use crate::clock;
-use crate::sched::door;
+use crate::sched::{door, linger};
 use crate::sync::short_lock::ShortLock;
 use crate::task::{Cause, Reason, Unlink};
 
@@ -80,6 +80,7 @@ impl<S> Watched<S> {
             drop(inner);
             let unlink = Unlink { waiter: ptr::from_ref(&watcher).cast(), call: leave_leaked::<S> };
             let reason = Reason { object: ptr::from_ref(self).addr(), ..reason };
+            linger::linger(&pending);
             if pending.wait_in_queue(reason, deadline, Some(unlink)) == Cause::Woken {
                 watcher.entered.set(false);
             } else {

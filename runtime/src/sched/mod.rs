@@ -15,6 +15,7 @@ pub(crate) mod idle;
 pub(crate) mod inplace;
 pub(crate) mod job;
 pub(crate) mod life;
+pub(crate) mod linger;
 pub(crate) mod loan;
 pub(crate) mod many_to_many;
 pub(crate) mod many_to_one;

@@ -216,6 +216,12 @@ impl State {
         self.0.fetch_and(!WAIT_BITS, Ordering::Acquire) & WOKEN != 0
     }
 
+    /// Whether nothing has ended the wait yet that was begun. Only the thread itself calls it.
+    pub(crate) fn is_wait_open(&self) -> bool {
+        // ORDERING: Relaxed; a hint, for the commit looks again.
+        self.0.load(Ordering::Relaxed) & IN_WAIT != 0
+    }
+
     /// Marks the thread waiting, after it has left its stack (commit after switch).
     pub(crate) fn commit_wait(&self) -> Commit {
         self.commit(|word| word)

@@ -27,7 +27,7 @@ use crate::channel::sender::Sender;
 use crate::channel::timer;
 use crate::channel::waiter::{Kind, Outcome, Waiter};
 use crate::clock;
-use crate::sched::{door, random};
+use crate::sched::{door, linger, random};
 use crate::task::{Reason, Unlink, WaitKind};
 
 /// An operation in a select.
@@ -250,6 +250,7 @@ fn round(
         let object = arms.first().map_or(ptr::null(), |arm| arm.channel).addr();
         let unlink = Unlink { waiter: ptr::from_ref(&entered).cast(), call: leave_leaked };
         let reason = Reason { object, ..reason };
+        linger::linger(&pending);
         pending.wait_in_queue(reason, deadline, Some(unlink));
     } else {
         pending.abandon();
