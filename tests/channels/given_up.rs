@@ -266,3 +266,24 @@ fn receiver_that_was_chosen_by_a_forgotten_operation_can_be_cancelled() {
         ledger.expect_all_gone();
     });
 }
+
+#[test]
+fn receiver_that_a_forgotten_select_owes_a_message_hears_of_the_end() {
+    everywhere(|_| {
+        for comes_first in [false, true] {
+            let (sender, receiver) = bounded::<u8>(0);
+            let receives = thread::spawn(move || receiver.recv());
+            settle();
+            if comes_first {
+                // It is chosen, and waits for the message.
+                mem::forget(choose_to_send(&sender));
+                settle();
+            } else {
+                // It may not have looked yet when the sender goes.
+                mem::forget(choose_to_send(&sender));
+            }
+            drop(sender);
+            assert!(receives.join().unwrap().is_err());
+        }
+    });
+}

@@ -9,7 +9,7 @@
 //! |---|---|
 //! | [`bounded`] | room for so many messages; with 0, sender and receiver meet |
 //! | [`unbounded`] | sending never waits |
-//! | [`after`], [`at`], [`tick`], [`never`] | receivers that a clock sends to, or nobody |
+//! | [`after`], [`at`], [`tick`], [`never()`] | receivers that a clock sends to, or nobody |
 //! | [`select!`], [`select_biased!`], [`Select`] | one of several operations |
 //! | [`oneshot`], [`broadcast`], [`watch`] | one message; all for everybody; the latest value |
 //! | [`Receiver::recv_async`], [`Sender::send_async`] | both ends for tasks of any executor |

@@ -76,6 +76,19 @@ impl<T> Promises<T> {
         }
     }
 
+    /// Refuses a promise for which a receiver waits, and gives that one.
+    pub(super) fn refuse_waiting(&mut self) -> Option<*const Waiter> {
+        self.entries.iter_mut().find_map(|entry| match entry {
+            Entry::Taken(promise @ Promise::Waiting(_)) => {
+                match std::mem::replace(promise, Promise::Withdrawn) {
+                    Promise::Waiting(receiver) => Some(receiver),
+                    _ => None,
+                }
+            }
+            _ => None,
+        })
+    }
+
     /// Removes the promise of that number.
     pub(super) fn remove(&mut self, number: usize) -> Promise<T> {
         match std::mem::replace(&mut self.entries[number], Entry::Free(self.free)) {

@@ -291,8 +291,14 @@ impl<T> State<T> {
         for place in &mut *batch {
             while place.is_none() {
                 let first = self.senders.waiting.pop().or_else(|| self.receivers.waiting.pop());
-                let Some(waiter) = first else { return false };
-                *place = waiter.end(Outcome::Disconnected);
+                *place = match first {
+                    Some(waiter) => waiter.end(Outcome::Disconnected),
+                    None if self.no_senders => match self.break_promise() {
+                        Some(receiver) => receiver.end(Outcome::Again),
+                        None => return false,
+                    },
+                    None => return false,
+                };
             }
         }
         true

@@ -21,7 +21,7 @@ use crate::channel::select::Token;
 use crate::os;
 use crate::primitives::Cell;
 use crate::sched::woken::Woken;
-use crate::task::{Header, Sequence};
+use crate::task::{Header, HeaderRef, Kind as ThreadKind, Sequence};
 
 /// What a waiter waits for.
 #[derive(Clone, Copy)]
@@ -88,6 +88,9 @@ pub(super) struct Waiter {
     kind: Cell<Kind>,
     phase: Cell<Phase>,
     waker: Cell<Option<Waker>>,
+    /// Keeps a kernel thread's header until the waiter has left: that of a thread whose
+    /// thread-locals are gone lives no longer than its call.
+    kept: Cell<Option<HeaderRef>>,
     /// When it entered its list, counted there.
     ticket: Cell<u64>,
     /// Others point to it, so an exclusive reference to what contains it must not mean to the
@@ -104,6 +107,7 @@ impl Waiter {
             thread: Cell::new(ptr::null()),
             sequence: Cell::new(Sequence::from_bits(0)),
             waker: Cell::new(None),
+            kept: Cell::new(None),
             kind: Cell::new(kind),
             phase: Cell::new(Phase::Outside),
             ticket: Cell::new(0),
@@ -117,6 +121,9 @@ impl Waiter {
     /// the lock.
     #[inline]
     pub(super) fn set_thread(&self, thread: &Header, sequence: Sequence) {
+        if thread.kind == ThreadKind::Kernel {
+            self.kept.set(Some(HeaderRef::new(thread)));
+        }
         self.thread.set(thread);
         self.sequence.set(sequence);
     }

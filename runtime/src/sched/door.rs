@@ -140,11 +140,12 @@ impl Pending {
         self.wait_in_queue(reason, deadline, None)
     }
 
-    /// The same for one who stands in a queue, which `unlink` leaves if the thread is leaked.
+    /// The same for one who stands in a queue, which `unlink` leaves if the thread is leaked. The
+    /// caller keeps it until the queue is left: a kernel thread's header may live no longer.
     // SUSPENDS
     #[inline]
     pub(crate) fn wait_in_queue(
-        self,
+        &self,
         reason: Reason,
         deadline: Option<Instant>,
         unlink: Option<Unlink>,
@@ -159,7 +160,7 @@ impl Pending {
                 let unannounced = (!self.announced).then_some(self.accepts);
                 wait_green(&self.me, self.sequence, unannounced, reason, deadline, unlink)
             }
-            Kind::Kernel => wait_kernel(&self, deadline),
+            Kind::Kernel => wait_kernel(self, deadline),
         };
         if cause == Cause::Cancelled {
             deliver();
@@ -168,7 +169,7 @@ impl Pending {
     }
 
     /// The deadline has passed before the wait began.
-    fn give_up_at_once(self) -> Cause {
+    fn give_up_at_once(&self) -> Cause {
         let permit = self.accepts.permit;
         if self.announced && self.me.state.abandon_wait() {
             Cause::Woken

@@ -1,9 +1,9 @@
 //! std's channels, `std::sync::mpsc`, on sylvan's: the names, signatures and errors are std's, and
 //! threads of every kind may wait.
 //!
-//! A thin face: each type is an end of a [`channel`](crate::channel), which has more to offer.
-//! Receivers cannot be shared here, as in std; a [`channel::Receiver`](crate::channel::Receiver)
-//! can. The errors are std's own types.
+//! A thin face: each type is an end of a [`channel`](mod@crate::channel), which has more to offer.
+//! Receivers cannot be shared here, as in std; a
+//! [`channel::Receiver`] can. The errors are std's own types.
 //!
 //! ```
 //! use sylvan::go;

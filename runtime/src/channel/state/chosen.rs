@@ -76,8 +76,14 @@ impl<T> State<T> {
         number: usize,
         receiver: &Waiter,
     ) -> Result<Option<T>, Refused> {
+        let no_senders = self.no_senders;
         let promise = self.promises.at(number);
         if let Promise::Open | Promise::Waiting(_) = promise {
+            if no_senders {
+                // A select that owes a message was forgotten with its sender.
+                *promise = Promise::Withdrawn;
+                return Err(Refused);
+            }
             *promise = Promise::Waiting(receiver);
             receiver.set_phase(Phase::Promised(number));
             return Ok(None);
@@ -134,7 +140,20 @@ impl<T> State<T> {
         }
     }
 
+    /// Takes a receiver out of a promise that nobody will keep, for all senders have gone: a select
+    /// that owes a message was forgotten with its sender.
+    pub(super) fn break_promise<'a>(&mut self) -> Option<&'a Waiter> {
+        let receiver = self.promises.refuse_waiting()?;
+        // SAFETY: CHANNEL-LOCK: a waiter leaves its promise under the lock.
+        Some(unsafe { &*receiver })
+    }
+
     fn keep_promise(&mut self, number: usize, message: &mut Option<T>, wakes: &mut Wakes) {
+        if self.no_receivers {
+            // A select that has chosen to receive was forgotten with its receiver.
+            self.promises.remove(number);
+            return;
+        }
         let promise = self.promises.at(number);
         if let Promise::Open = promise
             && let Some(message) = message.take()
