@@ -62,6 +62,9 @@
 //!   (by a panic, or a cancellation), the other is none the worse: who receives looks on for
 //!   another message, and the message of one who sends lies in the channel for the next receiver. A
 //!   [`SelectedOperation`] that is dropped while its thread unwinds does not panic again.
+//! - What lies in a channel when its last receiver goes is dropped at once, also if it is bounded;
+//!   if destructors panic, the others still run.
+//! - A select that finds nothing and must not wait has looked at all its channels at one moment.
 //! - A bounded channel takes memory as it is filled: its capacity may be as large as `usize::MAX`.
 
 pub mod broadcast;
