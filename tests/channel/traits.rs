@@ -6,50 +6,7 @@ use std::rc::Rc;
 
 use crossbeam_channel as theirs;
 use sylvan::channel as ours;
-
-/// Whether a type implements a trait: an inherent constant, which exists only if it does, goes
-/// before the one that every type has from a trait.
-macro_rules! implements {
-    ($subject:ty: $($wanted:tt)+) => {{
-        #[allow(dead_code, reason = "not used for types with the trait")]
-        trait Otherwise {
-            const ANSWER: bool = false;
-        }
-        impl<T: ?Sized> Otherwise for T {}
-        struct Probe<T: ?Sized>(std::marker::PhantomData<T>);
-        #[allow(dead_code, reason = "not used for types without the trait")]
-        impl<T: ?Sized + $($wanted)+> Probe<T> {
-            const ANSWER: bool = true;
-        }
-        <Probe<$subject>>::ANSWER
-    }};
-}
-
-/// The names of the traits that a type has, of those that matter.
-macro_rules! traits_of {
-    ($subject:ty) => {{
-        let all = [
-            ("Send", implements!($subject: Send)),
-            ("Sync", implements!($subject: Sync)),
-            ("Unpin", implements!($subject: Unpin)),
-            ("UnwindSafe", implements!($subject: std::panic::UnwindSafe)),
-            ("RefUnwindSafe", implements!($subject: std::panic::RefUnwindSafe)),
-            ("Debug", implements!($subject: std::fmt::Debug)),
-            ("Display", implements!($subject: std::fmt::Display)),
-            ("Error", implements!($subject: std::error::Error)),
-            ("Default", implements!($subject: Default)),
-            ("Clone", implements!($subject: Clone)),
-            ("Copy", implements!($subject: Copy)),
-            ("PartialEq", implements!($subject: PartialEq)),
-            ("Eq", implements!($subject: Eq)),
-            ("Hash", implements!($subject: std::hash::Hash)),
-            ("Iterator", implements!($subject: Iterator)),
-            ("FusedIterator", implements!($subject: std::iter::FusedIterator)),
-            ("IntoIterator", implements!($subject: IntoIterator)),
-        ];
-        all.into_iter().filter(|(_, has)| *has).map(|(name, _)| name).collect::<Vec<_>>()
-    }};
-}
+use sylvan_workspace::{implements, traits_of};
 
 /// Compares `crossbeam_channel::X` with `sylvan::channel::X`, for each `X` given.
 macro_rules! expect_the_same {
