@@ -8,7 +8,7 @@ use std::time::Duration;
 use sylvan::channel::{
     Receiver, Select, Sender, after, at, bounded, never, select, tick, unbounded,
 };
-use sylvan::testing::{Plan, Strategy};
+use sylvan::testing::{self, Plan, Strategy};
 use sylvan::{thread, time};
 
 use crate::support::HOUR;
@@ -186,4 +186,25 @@ fn worker_threads_that_are_told_to_quit_do_so_at_once() {
         done
     });
     assert!(done.iter().sum::<u32>() <= 10);
+}
+
+#[test]
+fn message_that_comes_at_the_deadline_is_received_by_some_seeds_and_not_by_others() {
+    const TIME: Duration = Duration::from_millis(5);
+    let mut received = 0;
+    for seed in 0..100 {
+        received += testing::run_seeded(seed, || {
+            let (sender, receiver) = bounded(1);
+            let sends = thread::spawn(move || {
+                thread::sleep(TIME);
+                sender.send(1).unwrap();
+            });
+            let got = receiver.recv_timeout(TIME);
+            let late = receiver.recv_timeout(TIME);
+            sends.join().unwrap();
+            assert!(got.is_ok() != late.is_ok(), "{got:?} {late:?}");
+            usize::from(got.is_ok())
+        });
+    }
+    assert!((1..100).contains(&received), "{received} of 100");
 }
