@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use sylvan::channel::{Receiver, Select, Sender};
-use sylvan::{testing, thread};
+pub(crate) use sylvan_workspace::settle;
 use sylvan_workspace::{outside, until};
 
 /// Longer than any test.
@@ -52,17 +52,6 @@ impl Ledger {
 impl Drop for Letter {
     fn drop(&mut self) {
         self.ledger.0[self.number].fetch_add(1, SeqCst);
-    }
-}
-
-/// Lets all others go on until they wait, as far as that can be seen from outside of them.
-pub(crate) fn settle() {
-    if testing::seed().is_some() {
-        testing::wait_until_all_parked();
-    } else {
-        for _ in 0..50 {
-            thread::yield_now();
-        }
     }
 }
 

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use sylvan_workspace::text_of;
 
-use crate::on_sylvan::settle;
+use sylvan_workspace::settle;
 
 const MOMENT: Duration = Duration::from_millis(3);
 /// So long that a test which waits for it is aborted by the watchdog.

@@ -11,7 +11,7 @@ use sylvan::thread::{self, JoinHandle};
 use sylvan::{Mapping, Runtime};
 use sylvan_workspace::{OnDrop, in_child, in_every_runtime, outside, until};
 
-use crate::on_sylvan::settle;
+use sylvan_workspace::settle;
 
 /// A kernel thread that no runtime knows.
 struct Foreign<T>(std::thread::JoinHandle<T>);

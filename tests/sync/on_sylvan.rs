@@ -4,8 +4,8 @@
 
 use std::time::Instant;
 
-use sylvan::{sync, testing, thread, time};
-use sylvan_workspace::until;
+use sylvan::{sync, thread, time};
+use sylvan_workspace::{settle, until};
 
 #[path = "drop_in/barrier.rs"]
 mod barrier;
@@ -35,17 +35,6 @@ mod signatures;
 /// Runs `body` on every shape.
 fn everywhere(body: impl Fn() + Sync) {
     sylvan_workspace::everywhere(|_| body());
-}
-
-/// Lets the other threads get to where they wait: for sure under seeds, and with one worker.
-pub(crate) fn settle() {
-    if testing::seed().is_some() {
-        testing::wait_until_all_parked();
-    } else {
-        for _ in 0..50 {
-            thread::yield_now();
-        }
-    }
 }
 
 /// The present of the clock by which timeouts are kept.

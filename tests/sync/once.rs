@@ -13,7 +13,7 @@ use sylvan_workspace::{
     Counts, OnDrop, everywhere, in_every_runtime, on_foreign_thread, outside, text_of, until,
 };
 
-use crate::on_sylvan::settle;
+use sylvan_workspace::settle;
 
 const LAZY_POISONED: &str = "LazyLock instance has previously been poisoned";
 
