@@ -13,7 +13,7 @@ use crate::channel::shared::ReceiverRef;
 use crate::channel::state::{Nothing, Wakes};
 use crate::channel::timer::{self, Timer};
 use crate::channel::wait::NotReceived;
-use crate::channel::waiter::{Kind, Outcome, Phase, Waiter};
+use crate::channel::waiter::{Kind, Outcome, Waiter};
 use crate::clock;
 use crate::sched::door;
 use crate::task::{Header, Reason, WaitKind};
@@ -353,12 +353,7 @@ impl<T> Handle for Receiver<T> {
     fn leave(&self, waiter: &Waiter) -> Option<Outcome> {
         let Source::Channel(shared) = &self.source else { return None };
         let mut state = shared.lock();
-        if let Phase::Queued = waiter.phase() {
-            match waiter.kind() {
-                Kind::Watching => state.receivers.watching.remove(waiter),
-                _ => state.receivers.waiting.remove(waiter),
-            }
-        }
+        state.receivers.leave(waiter);
         waiter.outcome()
     }
 

@@ -9,7 +9,7 @@ use crate::channel::select::{Handle, Token};
 use crate::channel::shared::SenderRef;
 use crate::channel::state::{Sent, Wakes};
 use crate::channel::wait::Unsent;
-use crate::channel::waiter::{Kind, Outcome, Phase, Waiter};
+use crate::channel::waiter::{Kind, Outcome, Waiter};
 use crate::clock;
 use crate::sched::door;
 use crate::task::Header;
@@ -231,12 +231,7 @@ impl<T> Handle for Sender<T> {
 
     fn leave(&self, waiter: &Waiter) -> Option<Outcome> {
         let mut state = self.shared.lock();
-        if let Phase::Queued = waiter.phase() {
-            match waiter.kind() {
-                Kind::Watching => state.senders.watching.remove(waiter),
-                _ => state.senders.waiting.remove(waiter),
-            }
-        }
+        state.senders.leave(waiter);
         waiter.outcome()
     }
 

@@ -50,6 +50,18 @@ pub(super) struct Side {
     pub(super) watching: List,
 }
 
+impl Side {
+    /// Takes `waiter` out, if it stands here.
+    pub(super) fn leave(&mut self, waiter: &Waiter) {
+        if let Phase::Queued = waiter.phase() {
+            match waiter.kind() {
+                Kind::Watching => self.watching.remove(waiter),
+                Kind::Holding(_) | Kind::Selecting => self.waiting.remove(waiter),
+            }
+        }
+    }
+}
+
 // SAFETY: CHANNEL-LOCK: the waiters are reached by whoever holds the lock, and messages are sent to
 // another thread only if they may be.
 unsafe impl<T: Send> Send for State<T> {}
@@ -243,7 +255,7 @@ impl<T> State<T> {
         match receiver.phase() {
             Phase::Outside => None,
             Phase::Queued => {
-                self.receivers.waiting.remove(receiver);
+                self.receivers.leave(receiver);
                 None
             }
             Phase::Promised(number) => {
@@ -264,13 +276,6 @@ impl<T> State<T> {
                     _ => None,
                 }
             }
-        }
-    }
-
-    /// Takes a sender out whose wait has not ended as it wished.
-    pub(super) fn leave_sender(&mut self, sender: &Waiter) {
-        if let Phase::Queued = sender.phase() {
-            self.senders.waiting.remove(sender);
         }
     }
 

@@ -119,27 +119,21 @@ impl<'a, T> Waiting<'a, T> {
         self.waiter.outcome()
     }
 
-    /// What is in its place.
-    fn message(&self) -> Option<T> {
+    /// Does something with its place, which is its own, for the waiter stands outside.
+    fn with_place<R>(&self, f: impl FnOnce(&mut Option<T>) -> R) -> R {
         assert!(!self.entered.get(), "the place is the channel's as long as it waits");
-        // SAFETY: the waiter stands outside.
-        let place = unsafe { &mut *self.place.get() };
-        place.take()
+        // SAFETY: nobody else knows of the waiter, and no caller's `f` comes here again.
+        f(unsafe { &mut *self.place.get() })
     }
 
-    /// Whether nothing is in its place.
-    fn is_empty(&self) -> bool {
-        assert!(!self.entered.get(), "the place is the channel's as long as it waits");
-        // SAFETY: the waiter stands outside.
-        let place = unsafe { &*self.place.get() };
-        place.is_none()
+    /// Takes what is in its place.
+    fn message(&self) -> Option<T> {
+        self.with_place(Option::take)
     }
 
     /// Sends its message, if that needs no wait.
     fn try_to_send(&self, state: &mut State<T>, wakes: &mut Wakes) -> Sent {
-        assert!(!self.entered.get(), "the place is the channel's as long as it waits");
-        // SAFETY: the waiter stands outside.
-        state.send(unsafe { &mut *self.place.get() }, wakes)
+        self.with_place(|message| state.send(message, wakes))
     }
 
     /// Leaves. Gives a message that was passed on to it if nobody else could receive it.
@@ -148,7 +142,7 @@ impl<'a, T> Waiting<'a, T> {
         if !self.sends {
             return state.leave_receiver(&self.waiter, wakes);
         }
-        state.leave_sender(&self.waiter);
+        state.senders.leave(&self.waiter);
         None
     }
 

@@ -77,7 +77,7 @@ impl<T> Waiting<'_, T> {
                 Outcome::Done => Sent::Yes,
                 _ => Sent::Disconnected,
             }
-        } else if self.is_empty() {
+        } else if self.with_place(|message| message.is_none()) {
             drop(state);
             panic!("a future was polled again after it was ready");
         } else {
