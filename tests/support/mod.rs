@@ -61,8 +61,15 @@ impl Child {
     }
 
     /// Sets a limit for the child.
+    ///
+    /// Where the address space is limited, the allocator of the C library takes its share first,
+    /// for all threads in one place: what it cannot give aborts a Rust program, and that is not
+    /// what a limit is to show.
     pub fn limit(mut self, limit: Limit, value: u64) -> Child {
         self.limits.push((limit, value));
+        if matches!(limit, Limit::AddressSpaceBytes) {
+            return self.env("MALLOC_ARENA_MAX", "1").env("MALLOC_TOP_PAD_", "134217728");
+        }
         self
     }
 
