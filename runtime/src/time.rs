@@ -5,7 +5,11 @@
 //! [`Instant::now`] reads.
 #![forbid(unsafe_code)]
 
+mod timeout;
+
 pub use std::time::{Duration, Instant};
+
+pub use timeout::{Elapsed, current_deadline, deadline, timeout};
 
 use crate::clock;
 
