@@ -5,7 +5,11 @@
 //! [`Instant::now`] reads.
 #![forbid(unsafe_code)]
 
+mod ticker;
+
 pub use std::time::{Duration, Instant};
+
+pub use ticker::{MissedTicks, Ticker};
 
 use crate::clock;
 
