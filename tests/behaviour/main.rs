@@ -18,5 +18,7 @@ mod memory;
 mod park;
 mod runtime;
 mod scope;
+mod slack;
 mod threads;
+mod ticker;
 mod unwinding;
