@@ -21,4 +21,5 @@ mod scope;
 mod slack;
 mod threads;
 mod ticker;
+mod timers;
 mod unwinding;
