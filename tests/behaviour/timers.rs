@@ -1,5 +1,5 @@
-//! Timers that meet what else ends a wait, and timers beside everything else that goes on: what went
-//! wrong in other libraries, with the numbers of the list that the project keeps of it.
+//! Timers that meet what else ends a wait, and timers beside everything else that goes on: what
+//! went wrong in other libraries, with the numbers of the list that the project keeps of it.
 //!
 //! Under seeds the clock is virtual, so a timer and a wake meet at the very same instant, in either
 //! order. What channels and locks do then is tested with them; what the wheel does, beside it.
@@ -297,8 +297,8 @@ fn wait_that_ends_before_its_time_leaves_no_timer_behind() {
     }
 }
 
-/// Number 13: a wake was lost between the kernel and the ready queue, and all timers stalled. Here a
-/// worker that sleeps until a far timer is woken, and its thread arms a nearer one.
+/// Number 13: a wake was lost between the kernel and the ready queue, and all timers stalled. Here
+/// a worker that sleeps until a far timer is woken, and its thread arms a nearer one.
 #[test]
 fn timer_armed_after_a_wake_fires_though_the_worker_slept_until_a_later_one() {
     in_every_runtime(|shape| {
