@@ -27,6 +27,7 @@
 #![forbid(unsafe_code)]
 
 use std::cell::Cell;
+use std::ops::ControlFlow;
 
 mod nodes;
 
@@ -210,8 +211,22 @@ impl Wheel {
     pub(crate) fn expire(
         &self,
         now_ns: u64,
-        mut load: impl FnMut(&[*const ()]),
+        load: impl FnMut(&[*const ()]),
         mut fire: impl FnMut(*const (), u64),
+    ) {
+        self.expire_while(now_ns, load, |owner, tag| {
+            fire(owner, tag);
+            ControlFlow::Continue(())
+        });
+    }
+
+    /// The same, until `fire` says that it is enough; the rest fires at the next `expire`. A timer
+    /// that `fire` arms anew for time 0 is the last one of the tick that fires.
+    pub(crate) fn expire_while(
+        &self,
+        now_ns: u64,
+        mut load: impl FnMut(&[*const ()]),
+        mut fire: impl FnMut(*const (), u64) -> ControlFlow<()>,
     ) {
         let now = now_ns >> self.tick_bits;
         let mut loaded = 0_usize;
@@ -229,7 +244,10 @@ impl Wheel {
                 }
                 loaded = loaded.saturating_sub(1);
                 let (owner, tag) = self.take_fired(earliest.place);
-                fire(owner, tag);
+                if fire(owner, tag).is_break() {
+                    // FILED holds: what is left starts at this tick or later.
+                    return;
+                }
             } else {
                 self.nodes.with(|nodes| self.refile(&nodes, earliest.place));
             }

@@ -18,5 +18,8 @@ mod memory;
 mod park;
 mod runtime;
 mod scope;
+mod slack;
 mod threads;
+mod ticker;
+mod timers;
 mod unwinding;

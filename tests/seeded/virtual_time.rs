@@ -89,6 +89,61 @@ fn advance_fires_what_is_due_and_nothing_else() {
     }
 }
 
+/// A timeout against the wake of a thread whose own sleep is over at the same instant: whichever of
+/// the two timers was armed first, and under both strategies, either one may win.
+#[test]
+fn timeout_and_wake_at_one_instant_come_in_either_order() {
+    for strategy in [Strategy::Random, Strategy::Pct { depth: 3 }] {
+        for waker_is_first in [false, true] {
+            let mut woken = [0, 0];
+            for seed in 0..200 {
+                let is_woken = Plan::new().strategy(strategy).run(seed, move || {
+                    let begun = time::now();
+                    let wakes = |target: thread::Thread| {
+                        thread::spawn(move || {
+                            thread::sleep_until(begun + HOUR);
+                            target.unpark();
+                        })
+                    };
+                    let waits = move || {
+                        thread::park_timeout(HOUR);
+                        assert_eq!(time::now() - begun, HOUR);
+                        // The permit is there still if the time was over first.
+                        thread::park_timeout(HOUR);
+                        time::now() - begun == 2 * HOUR
+                    };
+                    if waker_is_first {
+                        let waker = wakes(thread::current());
+                        testing::wait_until_all_parked();
+                        let is_woken = waits();
+                        waker.join().unwrap();
+                        return is_woken;
+                    }
+                    let waiter = thread::spawn(waits);
+                    testing::wait_until_all_parked();
+                    wakes(waiter.thread().clone()).join().unwrap();
+                    waiter.join().unwrap()
+                });
+                woken[usize::from(is_woken)] += 1;
+            }
+            let rare = woken[0].min(woken[1]);
+            assert!(rare >= 10, "{strategy}, waker first: {waker_is_first}: {woken:?}");
+        }
+    }
+}
+
+#[sylvan::test(seeds = 20)]
+fn everything_due_has_fired_when_all_are_parked() {
+    let sleepers: Vec<_> = (0..50).map(|_| thread::spawn(|| thread::sleep(HOUR))).collect();
+    let registered = testing::outside();
+    testing::wait_until_all_parked();
+    testing::advance(HOUR);
+    testing::wait_until_all_parked();
+    assert!(sleepers.iter().all(thread::JoinHandle::is_finished));
+    drop(registered);
+    sleepers.into_iter().for_each(|sleeper| sleeper.join().unwrap());
+}
+
 #[test]
 fn clock_waits_for_a_registered_kernel_thread() {
     for seed in 0..20 {

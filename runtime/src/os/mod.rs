@@ -31,7 +31,7 @@ pub(crate) use linux::{
         discard, discard_all, install_guard, install_guards, map_aligned, map_count_limit,
         map_count_used, map_reserve, protect_none, unmap,
     },
-    thread::{at_fork_in_child, at_thread_exit, set_timer_slack},
+    thread::{at_fork_in_child, at_thread_exit, set_timer_slack, timer_slack},
     trace::{Frame, locate, visit_frames},
 };
 

@@ -115,7 +115,30 @@ fn the_stack_pointer_lies_below_the_callers_locals_and_near() {
     assert!(distance < 64 << 10, "{distance}");
     prefetch(ptr::null());
     prefetch(&raw const local);
-    set_timer_slack(0);
+}
+
+/// What the N:1 mapping relies on when it puts a slack back: a value that is set is read, and is
+/// handed on to threads that are made meanwhile, as the value that zero means there.
+#[test]
+fn timer_slack_is_read_as_it_was_set_and_zero_means_what_the_creator_had() {
+    let body = || {
+        let default_ns = timer_slack();
+        for ns in [1, 12_345, 5_000_000_000] {
+            set_timer_slack(ns);
+            assert_eq!(timer_slack(), ns);
+        }
+        let inherits = || {
+            let inherited_ns = timer_slack();
+            set_timer_slack(1);
+            set_timer_slack(0);
+            (inherited_ns, timer_slack())
+        };
+        let inherited = std::thread::spawn(inherits).join().unwrap();
+        assert_eq!(inherited, (5_000_000_000, 5_000_000_000));
+        set_timer_slack(0);
+        assert_eq!(timer_slack(), default_ns);
+    };
+    std::thread::spawn(body).join().unwrap();
 }
 
 /// A thread of ours gets an alternative stack; one of std's keeps its own.

@@ -15,6 +15,7 @@ use std::ptr::NonNull;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use crate::os;
 use crate::sched::door;
 use crate::sched::life;
 use crate::sched::shared::Shared;
@@ -148,6 +149,8 @@ unsafe impl Send for Carried {}
 fn run(shared: &Arc<Shared>, thread: NonNull<Header>) {
     // SAFETY: the scheduler's reference is ours until the release below.
     let header = unsafe { thread.as_ref() };
+    // This kernel thread is ours, as a worker is, and sleeps as exactly.
+    os::set_timer_slack(1);
     current::adopt_kernel_thread(HeaderRef::new(header), shared.clone());
     let ended = spawn::is_shutting_down(shared).then_some(&**shared);
     life::run_closure(header, ended, None);

@@ -4,7 +4,7 @@
 //! What production leaves to chance is drawn here: which ready thread goes on, which unstarted one
 //! becomes ready and from which end of the deque, whether a joiner takes over a slice, whether a
 //! switch point yields, whether a child runs in place, whether a wait that its caller checks in a
-//! loop ends for nothing. Each kind of choice has a stream of its own, so that a fault that is
+//! loop ends for nothing, which timer of an instant fires first and who acts before the next one. Each kind of choice has a stream of its own, so that a fault that is
 //! switched on does not change all the rest.
 //!
 //! Two strategies order the threads; see [`Strategy`]. Under both, a thread that has been ready
@@ -23,6 +23,7 @@ mod order;
 mod outsiders;
 mod plan;
 mod remote;
+mod timers;
 mod trace;
 
 use std::cell::{Cell, RefCell};
@@ -85,6 +86,7 @@ struct Streams {
     spurious: Random,
     faults: Random,
     selects: Random,
+    timers: Random,
 }
 
 struct VirtualTime {
@@ -125,6 +127,7 @@ impl Run {
                 spurious: seed.split(4),
                 faults: seed.split(5),
                 selects: seed.split(7),
+                timers: seed.split(8),
             },
             order: RefCell::new(Order::new(plan.strategy, seed.split(6))),
             held_turns: Cell::new(0),

@@ -379,7 +379,10 @@ impl Core {
                 self.ready.push(NonNull::from(header));
             }
         };
-        self.wheel().expire(now_ns, Core::load_sleepers, fire);
+        match &self.seeded {
+            None => self.wheel().expire(now_ns, Core::load_sleepers, fire),
+            Some(run) => run.expire_timers(self, now_ns, fire),
+        }
     }
 
     /// Starts to load headers and fibers of threads whose timers are about to fire, all of one

@@ -36,10 +36,10 @@ pub fn seed() -> Option<u64> {
 
 /// Moves the virtual clock on by `by`.
 ///
-/// What is due then fires at the next turn, all at once: threads that sleep in a loop see one long
-/// step. [`thread::sleep`](crate::thread::sleep) is often what is meant: it lets everything that
-/// is due before happen in its order. This call is for a clock that must move although somebody
-/// is [`outside`], or while others could still run. Never switches.
+/// What is due then fires at the next turns, in the order of its deadlines: threads that sleep in a
+/// loop see one long step. [`thread::sleep`](crate::thread::sleep) is often what is meant: it lets
+/// everything that is due before happen in its order. This call is for a clock that must move
+/// although somebody is [`outside`], or while others could still run. Never switches.
 ///
 /// # Units
 ///

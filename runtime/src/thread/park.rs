@@ -60,7 +60,9 @@ fn park_until(deadline: Option<Instant>, site: &'static Location<'static>) {
 /// # Units
 ///
 /// Never shorter, and exact to some 16 µs plus what the kernel adds. Zero returns, after other
-/// threads may have run.
+/// threads may have run. A kernel thread of no runtime has the kernel's timer slack besides, 50 µs
+/// unless the program has set another; those of runtimes have none, and the one that runs an N:1
+/// runtime has its own back when that returns.
 #[track_caller]
 pub fn sleep(duration: Duration) {
     sleep_to(clock::deadline_in(duration), Location::caller());

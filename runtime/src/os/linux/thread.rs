@@ -11,10 +11,19 @@ use std::ptr;
 
 /// Lets the calling thread's sleeps end at most `ns` late; the kernel's default is 50,000.
 ///
-/// Zero means the default again. The kernel cannot refuse it.
+/// Zero means the thread's default again, which is what its creator had when it made it. The kernel
+/// cannot refuse it, and heeds it for threads with ordinary priorities only.
 pub(crate) fn set_timer_slack(ns: u64) {
     // SAFETY: the call changes one number of the calling thread.
     let _ = unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, ns as libc::c_ulong) };
+}
+
+/// How late the calling thread's sleeps may end, in nanoseconds.
+pub(crate) fn timer_slack() -> u64 {
+    // By `syscall`, for `prctl` gives 32 bits.
+    // SAFETY: the call reads one number of the calling thread, and cannot fail.
+    let ns = unsafe { libc::syscall(libc::SYS_prctl, libc::PR_GET_TIMERSLACK, 0, 0, 0, 0) };
+    ns as u64
 }
 
 /// Calls `f(data)` when the calling kernel thread exits, before every destructor of a

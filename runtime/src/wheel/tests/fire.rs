@@ -2,6 +2,7 @@
 //! expire.
 #![forbid(unsafe_code)]
 
+use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::*;
@@ -38,4 +39,44 @@ fn fire_may_arm_disarm_and_expire() {
     assert_eq!(*fired.borrow(), [0, 2, 3]);
     assert_eq!(rig.expire(29 * TICK_NS), NOTHING);
     assert_eq!(rig.expire(30 * TICK_NS), [0]);
+}
+
+#[test]
+fn fire_that_has_enough_leaves_the_rest_due_and_in_order() {
+    let rig = Rig::new(6);
+    for (index, tick) in [(0, 70), (1, 70), (2, 71), (3, 5_000), (4, 70), (5, 9_000)] {
+        rig.arm(index, tick * TICK_NS);
+    }
+    let mut fired = Vec::new();
+    for left in (1..6).rev() {
+        rig.wheel.expire_while(6_000 * TICK_NS, unloaded, |owner, _| {
+            fired.push(owner.addr());
+            ControlFlow::Break(())
+        });
+        assert_eq!(rig.wheel.len(), left);
+        assert_eq!(rig.wheel.next_deadline_ns().is_some_and(|at| at <= 6_000 * TICK_NS), left > 1);
+    }
+    assert_eq!(fired, [0, 1, 4, 2, 3]);
+    // What is armed between two calls for a time that is over comes in its turn.
+    assert_eq!(rig.expire(9_000 * TICK_NS), [5]);
+}
+
+#[test]
+fn timer_that_fire_arms_for_time_zero_is_the_last_of_its_tick() {
+    let rig = Rig::new(4);
+    for (index, tick) in [(0, 70), (1, 70), (2, 70), (3, 71)] {
+        rig.arm(index, tick * TICK_NS);
+    }
+    let (mut fired, mut is_put_off) = (Vec::new(), false);
+    rig.wheel.expire_while(100 * TICK_NS, unloaded, |owner, _| {
+        if owner.addr() == 0 && !is_put_off {
+            is_put_off = true;
+            rig.arm(0, 0);
+            return ControlFlow::Continue(());
+        }
+        fired.push(owner.addr());
+        ControlFlow::Continue(())
+    });
+    assert_eq!(fired, [1, 2, 0, 3]);
+    assert_eq!(rig.wheel.len(), 0);
 }
