@@ -133,7 +133,8 @@ fn current_deadline_is_the_nearest_one() {
             let nearer = end - Duration::from_secs(1);
             time::deadline(nearer, || {
                 assert_eq!(time::current_deadline(), Some(nearer));
-                let _ = catch_unwind(|| time::timeout(Duration::ZERO, || resume_unwind(Box::new(0))));
+                let _ =
+                    catch_unwind(|| time::timeout(Duration::ZERO, || resume_unwind(Box::new(0))));
                 assert_eq!(time::current_deadline(), Some(nearer));
             })
             .unwrap();
