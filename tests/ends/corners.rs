@@ -4,6 +4,7 @@
 
 mod destructors;
 mod meetings;
+mod racing;
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -331,5 +332,91 @@ fn deadline_in_a_cancelled_thread_never_takes_the_cancellation() {
         thread::sleep(SOON);
         handle.cancel().unwrap();
         expect_requested::<()>(handle);
+    });
+}
+
+#[test]
+fn cancelled_thread_in_a_shield_has_its_own_deadlines() {
+    everywhere(|_| {
+        let (begin, begun) = channel::bounded(0);
+        let (stop, stops) = channel::bounded::<()>(0);
+        let passed = Arc::new(AtomicBool::new(false));
+        let its = passed.clone();
+        let handle = thread::spawn(move || {
+            thread::shield(|| {
+                begin.send(()).unwrap();
+                let _ = stops.recv();
+                // It is cancelled by now.
+                for _ in 0..3 {
+                    expect_elapsed(time::timeout(SOON, || thread::sleep(HOUR)));
+                    time::timeout(HOUR, thread::yield_now).unwrap();
+                }
+                its.store(true, SeqCst);
+            });
+            thread::sleep(HOUR);
+        });
+        begun.recv().unwrap();
+        handle.cancel().unwrap();
+        drop(stop);
+        expect_requested(handle);
+        assert!(passed.load(SeqCst));
+    });
+}
+
+#[test]
+fn shutdown_passes_through_timeouts_and_is_told_as_itself() {
+    with_every_runtime(|shape, runtime| {
+        let kinds = Arc::new(std::sync::Mutex::new(Vec::new()));
+        runtime.run(|| {
+            for _ in 0..3 {
+                let kinds = kinds.clone();
+                drop(thread::spawn(move || {
+                    let ended = AtomicBool::new(false);
+                    let payload = expect_unwound(|| {
+                        let outcome = time::timeout(HOUR * 24, || thread::sleep(HOUR * 12));
+                        ended.store(true, SeqCst);
+                        outcome
+                    });
+                    let cancelled = payload.downcast::<Cancelled>().expect("no panic");
+                    kinds.lock().unwrap().push((cancelled.reason().kind(), ended.into_inner()));
+                }));
+            }
+            sylvan_workspace::settle();
+        });
+        drop(runtime);
+        for told in kinds.lock().unwrap().iter() {
+            assert_eq!(*told, (CancelKind::Shutdown, false), "under {shape}");
+        }
+    });
+}
+
+#[test]
+fn deep_recursion_through_joins_is_cut_off_at_its_bottom() {
+    fn descend(depth: u32, begun: &AtomicU32, ended: &AtomicU32) {
+        begun.fetch_add(1, SeqCst);
+        let _ends = sylvan_workspace::OnDrop(|| drop(ended.fetch_add(1, SeqCst).to_string()));
+        if depth == 0 {
+            thread::sleep(HOUR);
+        }
+        sylvan::join(|| descend(depth - 1, begun, ended), thread::yield_now);
+    }
+    in_every_runtime(|shape| {
+        // Under 1:1 each level is a kernel thread.
+        let depth = if shape.is_green() { 2_000 } else { 50 };
+        let (begun, ended) = (AtomicU32::new(0), AtomicU32::new(0));
+        expect_elapsed(time::timeout(SOON * 4, || descend(depth, &begun, &ended)));
+        assert_eq!(begun.load(SeqCst), ended.load(SeqCst));
+    });
+}
+
+#[test]
+fn elapsed_can_be_sent_and_kept() {
+    fn is_plain<T: Send + Sync + Clone + std::error::Error + 'static>(_: &T) {}
+    everywhere(|_| {
+        let elapsed = expect_elapsed(time::timeout(Duration::ZERO, thread::yield_now));
+        is_plain(&elapsed);
+        let text = elapsed.to_string();
+        let told = thread::spawn(move || elapsed.to_string()).join().unwrap();
+        assert_eq!(told, text);
     });
 }

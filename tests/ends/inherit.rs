@@ -396,3 +396,30 @@ fn scope_that_a_destructor_opens_while_unwinding_has_no_deadline() {
         assert_eq!(seen.into_inner().unwrap(), [None; 3]);
     });
 }
+
+#[test]
+fn child_that_a_child_spawns_into_the_same_scope_has_the_deadline() {
+    everywhere(|_| {
+        let end = time::now() + HOUR;
+        let seen = Mutex::new(Vec::new());
+        time::deadline(end, || {
+            thread::scope(|scope| {
+                scope.spawn(|| {
+                    // A nearer one of its own is not for its sibling.
+                    time::timeout(SOON, || {
+                        scope.spawn(|| seen.lock().unwrap().push(time::current_deadline()));
+                    })
+                    .unwrap();
+                });
+            });
+        })
+        .unwrap();
+        assert_eq!(seen.into_inner().unwrap(), [Some(end)]);
+        expect_elapsed(time::timeout(SOON, || {
+            thread::scope(|scope| {
+                scope.spawn(|| drop(scope.spawn(|| thread::sleep(HOUR))));
+            });
+            thread::yield_now();
+        }));
+    });
+}
