@@ -72,8 +72,8 @@ fn cancel_gives_an_error_that_names_the_profile_setting() {
 fn deadlines_refuse_to_call_and_name_the_profile_setting() {
     for mapping in ["1:1", "n:1", "m:n"] {
         let ended = run("deadlines", mapping).exited_with(0);
-        let why = "no deadline can end calls: cancellation unwinds them, and this program was built \
-                   with panic = \"abort\" in its profile";
+        let why = "no deadline can end calls: cancellation unwinds them, and this program was \
+                   built with panic = \"abort\" in its profile";
         ended.prints(&[&format!("timeout: {why}"), &format!("deadline: {why}")]);
     }
 }

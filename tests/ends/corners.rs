@@ -1,5 +1,5 @@
-//! Deadlines where it is narrow: at the ends of time, in shields, on kernel threads and as they end,
-//! across runtimes, beside a cancellation, and at the very instant of a wake.
+//! Deadlines where it is narrow: at the ends of time, in shields, on kernel threads and as these
+//! end, across runtimes, beside a cancellation, and at the very instant of a wake.
 #![forbid(unsafe_code)]
 
 mod destructors;
@@ -307,9 +307,6 @@ fn cancelled_thread_that_meets_its_deadline_tells_who_was_first_and_ends() {
             thread::sleep(SOON - Duration::from_micros(15) + Duration::from_micros(round));
             handle.cancel().unwrap();
             expect_requested(handle);
-            if matches!(sylvan::testing::seed(), Some(_)) && round > 10 {
-                break;
-            }
         }
     });
 }
@@ -394,7 +391,7 @@ fn shutdown_passes_through_timeouts_and_is_told_as_itself() {
 fn deep_recursion_through_joins_is_cut_off_at_its_bottom() {
     fn descend(depth: u32, begun: &AtomicU32, ended: &AtomicU32) {
         begun.fetch_add(1, SeqCst);
-        let _ends = sylvan_workspace::OnDrop(|| drop(ended.fetch_add(1, SeqCst).to_string()));
+        let _ends = sylvan_workspace::OnDrop(|| _ = ended.fetch_add(1, SeqCst));
         if depth == 0 {
             thread::sleep(HOUR);
         }

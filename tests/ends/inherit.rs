@@ -132,7 +132,7 @@ fn unstarted_child_whose_deadline_has_passed_is_never_run() {
                         ran.fetch_add(1, SeqCst);
                     });
                 }
-                let handle = scope.spawn(|| drop(ran.fetch_add(1, SeqCst).to_string()));
+                let handle = scope.spawn(|| _ = ran.fetch_add(1, SeqCst));
                 until_ended(&handle);
                 let payload = thread::shield(|| handle.join()).unwrap_err();
                 let cancelled = payload.downcast::<Cancelled>().expect("no panic");
@@ -186,10 +186,9 @@ fn panic_of_a_child_is_told_from_its_cut() {
     everywhere(|_| {
         let payload = expect_unwound(|| {
             time::timeout(HOUR, || {
-                sylvan::join(
-                    || thread::yield_now(),
-                    || -> () { resume_unwind(Box::new("the arm's own")) },
-                )
+                sylvan::join(thread::yield_now, || -> () {
+                    resume_unwind(Box::new("the arm's own"))
+                })
             })
         });
         assert_eq!(text_of(&*payload), "the arm's own");

@@ -1,9 +1,9 @@
 //! How parts of a thread's run end before they are done: by deadlines, on every shape of runtime.
 //!
 //! A deadline has to cut off any call that waits, whatever it waits for, and nothing else; it has
-//! to find everybody who works for the code that it bounds; and what is cut off must leave locks,
-//! permits and messages behind as if it had never come. Here every kind of wait is cut off, by every
-//! kind of deadline, and what it waited for is used afterwards.
+//! to find everybody who works for the code that it bounds; and who is cut off must leave locks,
+//! permits and messages as if he had never come. Here every kind of wait is cut off, by
+//! every kind of deadline, and what it waited for is used afterwards.
 //!
 //! Under seeds time is virtual, so that a deadline and what it races with come at the same instant,
 //! in an order that the seed decides. On the mappings time is real, and deadlines are short.

@@ -43,13 +43,13 @@ fn messages_are_received_as_often_as_they_were_sent() {
             let left = AtomicUsize::new(THREADS);
             race(
                 |random| {
-                    let _leaves = OnDrop(|| drop(left.fetch_sub(1, SeqCst).to_string()));
+                    let _leaves = OnDrop(|| _ = left.fetch_sub(1, SeqCst));
                     for _ in 0..ROUNDS {
                         made.fetch_add(1, SeqCst);
-                        let letter = OnDrop(|| drop(gone.fetch_add(1, SeqCst).to_string()));
+                        let letter = OnDrop(|| _ = gone.fetch_add(1, SeqCst));
                         let outcome = time::timeout(patience(random), || sender.send(letter));
                         if let Ok(result) = outcome {
-                            result.ok().expect("there are receivers");
+                            assert!(result.is_ok(), "there are receivers");
                             sent.fetch_add(1, SeqCst);
                         }
                     }
@@ -84,7 +84,7 @@ fn permits_are_there_as_often_as_they_were_given() {
         let (taken, left) = (AtomicUsize::new(0), AtomicUsize::new(THREADS));
         race(
             |random| {
-                let _leaves = OnDrop(|| drop(left.fetch_sub(1, SeqCst).to_string()));
+                let _leaves = OnDrop(|| _ = left.fetch_sub(1, SeqCst));
                 for _ in 0..ROUNDS {
                     semaphore.add_permits(2);
                     thread::sleep(patience(random) / 2);
@@ -145,7 +145,7 @@ fn scopes_and_arms_that_race_their_deadline_end_whole() {
         let (begun, ended) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let leaf = || {
             begun.fetch_add(1, SeqCst);
-            let _ends = OnDrop(|| drop(ended.fetch_add(1, SeqCst).to_string()));
+            let _ends = OnDrop(|| _ = ended.fetch_add(1, SeqCst));
             thread::sleep(Duration::from_micros(20));
         };
         race(
