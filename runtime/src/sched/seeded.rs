@@ -4,8 +4,9 @@
 //! What production leaves to chance is drawn here: which ready thread goes on, which unstarted one
 //! becomes ready and from which end of the deque, whether a joiner takes over a slice, whether a
 //! switch point yields, whether a child runs in place, whether a wait that its caller checks in a
-//! loop ends for nothing, which timer of an instant fires first and who acts before the next one. Each kind of choice has a stream of its own, so that a fault that is
-//! switched on does not change all the rest.
+//! loop ends for nothing, which timer of an instant fires first and who acts before the next one.
+//! Each kind of choice has a stream of its own, so that a fault that is switched on does not change
+//! all the rest.
 //!
 //! Two strategies order the threads; see [`Strategy`]. Under both, a thread that has been ready
 //! for `3 * ready + 40` turns goes first. Those before it are older and went first too, `ready` of
