@@ -78,6 +78,7 @@ mod clock;
 mod embed;
 mod fiber;
 mod future;
+mod group;
 #[cfg(feature = "macros")]
 mod macros;
 mod os;

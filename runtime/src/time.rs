@@ -6,10 +6,12 @@
 #![forbid(unsafe_code)]
 
 mod ticker;
+mod timeout;
 
 pub use std::time::{Duration, Instant};
 
 pub use ticker::{MissedTicks, Ticker};
+pub use timeout::{Elapsed, current_deadline, deadline, timeout};
 
 use crate::clock;
 

@@ -18,7 +18,7 @@ const LAYERS: [(&str, &[&str]); 8] = [
     ("L3", &["clock", "wheel", "task"]),
     ("L4", &["sched"]),
     ("L5", &["thread", "time"]),
-    ("L6", &["sync", "channel", "future"]),
+    ("L6", &["sync", "channel", "future", "group"]),
     ("L7", &["net", "fs", "process"]),
     ("L8", &["inspect", "embed", "testing", "macros", "lib"]),
 ];
@@ -29,8 +29,10 @@ const UNDERLAY: &str = "primitives";
 /// Edges that point up, or to the right, and stay: file under `runtime/src`, what it imports from,
 /// and why. The three upward relations that ARCHITECTURE.md tells of are no imports: they are a
 /// function that is handed down and two pointers without a type.
-const EXCEPTIONS: [(&str, &str, &str); 1] =
-    [("sync/mpsc.rs", "channel", "std's channels are a face of ours; nothing in sync uses them")];
+const EXCEPTIONS: [(&str, &str, &str); 2] = [
+    ("sync/mpsc.rs", "channel", "std's channels are a face of ours; nothing in sync uses them"),
+    ("thread/mod.rs", "group", "its public name is there; nothing in thread uses it"),
+];
 
 /// The place in the order of all names; what it may import from has a smaller one.
 fn rank(name: &str) -> Option<usize> {

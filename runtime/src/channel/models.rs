@@ -12,7 +12,7 @@ use loom::thread::{self, JoinHandle};
 
 use crate::channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, bounded, unbounded};
 use crate::primitives::check_within;
-use crate::sched::door;
+use crate::sched::cut::Shield;
 use crate::sync::address::models::{SOME_TIME, ends_cancelled, spawn_canceller};
 
 /// A thread that sends `message`, and gives it back if it could not.
@@ -97,7 +97,7 @@ fn message_that_meets_the_cancellation_of_its_receiver_is_not_lost() {
         canceller.join().unwrap();
         assert_eq!(sends.join().unwrap(), Ok(()));
         assert_eq!(received.is_none(), cancelled);
-        let _shield = door::Shield::raise();
+        let _shield = Shield::raise();
         received.get_or_insert_with(|| receiver.recv().unwrap());
         assert_eq!((received, left(&receiver)), (Some(1), vec![]));
     });

@@ -19,31 +19,35 @@ use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::ptr::NonNull;
 
 use crate::fiber;
-use crate::sched::door::{self, Shield};
+use crate::sched::cut::{self, Legacy, Shield};
+use crate::sched::door;
 use crate::sched::inplace;
 use crate::sched::job::{self, Job};
 use crate::sched::shared::Shared;
 use crate::sched::slot::{Claim, Finished, Slot};
 use crate::sched::worker::Core;
 use crate::stack::Class;
-use crate::task::family::ScopeData;
 use crate::task::header::Birth;
-use crate::task::packet::{self, Cancelled, Outcome, VTable};
-use crate::task::{Header, HeaderRef, Kind, Reason, State, WaitKind, current};
+use crate::task::packet::{self, Outcome, VTable};
+use crate::task::scope::ScopeData;
+use crate::task::{Cancelled, Header, HeaderRef, Kind, Reason, State, WaitKind, current};
 
 /// `b` in the frame of `join`: the closure before, the outcome after. Neither is dropped with the
 /// frame: whoever claims the slot takes the closure out, and who finds it done the outcome.
 struct Frame<B, RB> {
     closure: UnsafeCell<ManuallyDrop<B>>,
     outcome: UnsafeCell<MaybeUninit<Outcome<RB>>>,
+    /// What a thief takes over from the owner.
+    legacy: Legacy,
 }
 
 impl<B, RB> Frame<B, RB>
 where
     B: FnOnce() -> RB,
 {
-    fn new(b: B) -> Frame<B, RB> {
+    fn new(b: B, legacy: Legacy) -> Frame<B, RB> {
         Frame {
+            legacy,
             closure: UnsafeCell::new(ManuallyDrop::new(b)),
             outcome: UnsafeCell::new(MaybeUninit::uninit()),
         }
@@ -108,9 +112,10 @@ where
     B: FnOnce() -> RB + Send,
     RB: Send,
 {
-    let frame = Frame::new(b);
+    let owner = current::running().expect("a green thread runs here");
+    let frame = Frame::new(b, Legacy::of(owner));
     let slot = core.slots.take();
-    frame.describe_in(slot, current::green());
+    frame.describe_in(slot, owner);
     core.offer(Job::arm(slot));
     let give = |slot| core.slots.give(slot);
 
@@ -149,7 +154,7 @@ where
         Ok(second) => (first, second),
         Err(payload) => {
             packet::drop_quietly(first);
-            door::unwind_by(payload)
+            cut::unwind_by(payload)
         }
     }
 }
@@ -175,7 +180,7 @@ where
     } else {
         packet::drop_quietly(await_outcome(frame, slot, site, give));
     }
-    door::unwind_by(payload)
+    cut::unwind_by(payload)
 }
 
 /// Waits for the thief and gives the slot up.
@@ -241,8 +246,8 @@ fn await_thief(slot: &'static Slot, site: &'static Location<'static>) {
     let scope = ScopeData::new(&me);
     // SAFETY: S1: it stays in this frame until the close below; the wait is shielded.
     unsafe { scope.adopt(&thief) };
-    if me.state.is_cancelled() {
-        door::cancel(&thief);
+    if let Some(reason) = cut::reason_to_pass_on(&me) {
+        door::cancel(&thief, &reason);
     }
     let _shield = Shield::raise();
     let pending = door::begin(false);
@@ -258,11 +263,11 @@ fn await_thief(slot: &'static Slot, site: &'static Location<'static>) {
     scope.close();
 }
 
-/// Runs or drops a frame's closure and leaves the outcome.
+/// Runs a frame's closure, or drops it because of `refusal`, and leaves the outcome.
 ///
 /// # Safety
 /// S1: `job` is the frame of the slot that the caller has claimed.
-unsafe fn end_frame<B, RB>(job: *const (), cancelled: bool)
+unsafe fn end_frame<B, RB>(job: *const (), refusal: Option<Box<dyn Any + Send>>)
 where
     B: FnOnce() -> RB,
 {
@@ -270,11 +275,15 @@ where
     let frame = unsafe { &*job.cast::<Frame<B, RB>>() };
     // SAFETY: S1: the claim is the caller's.
     let closure = unsafe { frame.take_closure() };
-    let outcome = if cancelled {
-        packet::drop_quietly(closure);
-        Err(Cancelled::payload())
-    } else {
-        catch_unwind(AssertUnwindSafe(closure))
+    let legacy = frame.legacy;
+    let outcome = match refusal {
+        // The owner may be where nothing can unwind it, so it needs a value.
+        Some(payload) if !(legacy.is_sheltered() && payload.is::<Cancelled>()) => {
+            packet::drop_quietly(closure);
+            Err(payload)
+        }
+        // SAFETY: S1: the owner waits for the outcome in the frame of its `join`.
+        _ => catch_unwind(AssertUnwindSafe(|| unsafe { legacy.run(closure) })),
     };
     // SAFETY: nobody else touches the outcome before the slot is finished.
     let place = unsafe { &mut *frame.outcome.get() };
@@ -313,25 +322,22 @@ pub(crate) fn discard(thread: NonNull<Header>) {
 }
 
 static ARM: VTable = VTable {
-    run: |header| end_slot(header, false),
-    refuse: |header, payload| {
-        drop(payload);
-        end_slot(header, true);
-    },
+    run: |header| end_slot(header, None),
+    refuse: |header, payload| end_slot(header, Some(payload)),
     drop_outcome: |_| packet::Dropped::Value,
     // A leaked arm's owner waits in a scope of its own and is leaked with it, or aborts.
     abandon: |_, payload| drop(payload),
     free_box: |_| (),
 };
 
-fn end_slot(header: &Header, cancelled: bool) {
+fn end_slot(header: &Header, refusal: Option<Box<dyn Any + Send>>) {
     // SAFETY: an arm's payload holds its slot.
     let slot = unsafe { header.payload().cast::<&'static Slot>().read() };
     // SAFETY: published by the offer, which the claim has seen. Counted, for the owner may end as
     // soon as it sees the slot done.
     let owner = HeaderRef::new(unsafe { &*slot.owner.get() });
     // SAFETY: S1: this thread has claimed the slot and runs its job once.
-    unsafe { (slot.run.get())(slot.job.get(), cancelled) };
+    unsafe { (slot.run.get())(slot.job.get(), refusal) };
     if let Finished::Awaited(sequence) = slot.finish() {
         door::wake(&owner, sequence);
     }
@@ -350,8 +356,8 @@ where
     B: FnOnce() -> RB + Send,
     RB: Send,
 {
-    let frame = Frame::new(b);
     let me = current::me();
+    let frame = Frame::new(b, Legacy::of(&me));
     // Outside a worker there is no cache; a tombstone goes to the cache of whoever finds it.
     let slot: &'static Slot = Box::leak(Box::new(Slot::new()));
     frame.describe_in(slot, &*me);

@@ -19,13 +19,14 @@ use std::time::Instant;
 
 use crate::clock;
 use crate::sched::ballast;
+use crate::sched::cut;
 use crate::sched::short_turn;
 use crate::sched::worker::Core;
 use crate::task::current::{self, Me};
-use crate::task::packet::Cancelled;
+use crate::task::scope::ScopeData;
 use crate::task::{
-    Accepts, Cause, Commit, Duty, Header, HeaderRef, Kind, Reason, Sequence, Unlink, WaitKind,
-    WaitRecord, family,
+    Accepts, CancelReason, Cause, Commit, Duty, Header, HeaderRef, Kind, Reason, Sequence, Unlink,
+    WaitKind, WaitRecord, family,
 };
 
 /// A wait that has begun: the wakers may be told its number.
@@ -38,47 +39,26 @@ pub(crate) struct Pending {
     announced: bool,
 }
 
-/// Keeps cancellations from being delivered to the current thread as long as it lives: for waits
-/// whose end the thread has to see. They still reach those that the wait is for.
-pub(crate) struct Shield(Me);
-
-impl Shield {
-    pub(crate) fn raise() -> Shield {
-        let me = current::me();
-        me.shield.set(me.shield.get() + 1);
-        Shield(me)
-    }
-}
-
-impl Drop for Shield {
-    fn drop(&mut self) {
-        self.0.shield.set(self.0.shield.get() - 1);
-    }
-}
-
-/// Opens a wait of the current thread. Unless a shield is up or the thread unwinds already, a
-/// cancellation ends the wait by unwinding, and one that has come before is delivered here.
+/// Opens a wait of the current thread. Unless a shield is up or the thread unwinds already, what
+/// cuts it off ends the wait by unwinding, and what has come before does so here.
 pub(crate) fn begin(permit: bool) -> Pending {
     let me = current::me();
-    let cancel = deliverable(&me);
-    if cancel {
-        if wants_end(&me) {
-            deliver_here(&me);
-        }
-    } else {
-        enter_family(&me);
+    let accepts = cut::accepts(&me, permit);
+    if !accepts.interrupt {
+        cut::enter_family(&me);
+    } else if cut::verdict(&me).is_some() {
+        cut::cut_off_here(&me);
     }
-    let accepts = Accepts { permit, cancel };
     let sequence = me.state.begin_wait(accepts);
     Pending { me, sequence, accepts, announced: true }
 }
 
 /// The same for a call that has just passed a [`switch_point`], and may hold a short lock by now:
-/// never unwinds. A cancellation that has come since then ends the wait at its commit.
+/// never unwinds. What has cut it off since then ends the wait at its commit.
 #[inline]
 pub(crate) fn begin_in_call() -> Pending {
     let me = current::me();
-    let accepts = Accepts { permit: false, cancel: deliverable(&me) };
+    let accepts = cut::accepts(&me, false);
     let sequence = me.state.begin_wait(accepts);
     Pending { me, sequence, accepts, announced: true }
 }
@@ -98,17 +78,19 @@ pub(crate) fn charge() {
 // SUSPENDS
 #[inline(always)]
 pub(crate) fn wait_unannounced(permit: bool, reason: Reason, deadline: Option<Instant>) -> Cause {
-    if let (Some(me), None) = (current::running(), deadline) {
-        let accepts = Accepts { permit, cancel: deliverable(me) };
+    if let (Some(me), None) = (current::running(), deadline)
+        && !me.bounded.get()
+    {
+        let accepts = cut::accepts(me, permit);
         let sequence = me.state.next_sequence();
         let cause = wait_green(me, sequence, Some(accepts), reason, None, None);
         if cause == Cause::Cancelled {
-            deliver();
+            cut::cut_off(me, Some(reason));
         }
         return cause;
     }
     let me = current::me();
-    let accepts = Accepts { permit, cancel: deliverable(&me) };
+    let accepts = cut::accepts(&me, permit);
     let sequence = me.state.next_sequence();
     Pending { me, sequence, accepts, announced: false }.wait(reason, deadline)
 }
@@ -155,17 +137,35 @@ impl Pending {
         {
             return self.give_up_at_once();
         }
+        let bound = self.bound();
+        let until = match (deadline, bound) {
+            (Some(own), Some(bound)) => Some(own.min(bound)),
+            (own, bound) => own.or(bound),
+        };
         let cause = match self.me.kind {
             Kind::Green => {
                 let unannounced = (!self.announced).then_some(self.accepts);
-                wait_green(&self.me, self.sequence, unannounced, reason, deadline, unlink)
+                wait_green(&self.me, self.sequence, unannounced, reason, until, unlink)
             }
-            Kind::Kernel => wait_kernel(self, deadline),
+            Kind::Kernel => wait_kernel(self, until),
         };
-        if cause == Cause::Cancelled {
-            deliver();
+        let cut_off = match cause {
+            Cause::Cancelled => true,
+            // A wait may be ended for nothing before its time; then the caller looks again.
+            Cause::TimedOut => bound.is_some_and(|bound| {
+                deadline.is_none_or(|own| bound <= own) && bound <= clock::now()
+            }),
+            Cause::Woken | Cause::Permit => false,
+        };
+        if cut_off {
+            cut::cut_off(&self.me, Some(reason));
         }
         cause
+    }
+
+    /// The deadline around the wait, if it may be unwound.
+    fn bound(&self) -> Option<Instant> {
+        if self.accepts.interrupt { cut::nearest(&self.me)?.deadline() } else { None }
     }
 
     /// The deadline has passed before the wait began.
@@ -187,11 +187,15 @@ impl Pending {
 #[inline]
 pub(crate) fn join_by_loan(thread: &Header, site: &'static Location<'static>) -> bool {
     let (Some(core), Some(me)) = (Core::current(), current::running()) else { return false };
+    if me.bounded.get() {
+        // A loan has no timer.
+        return false;
+    }
     let mut reason = Reason::new(WaitKind::Join, site);
     reason.owner = Some(thread.id);
     match core.lend(me, thread, reason) {
         None => false,
-        Some(Cause::Cancelled) => deliver(),
+        Some(Cause::Cancelled) => cut::cut_off(me, Some(reason)),
         Some(_) => true,
     }
 }
@@ -227,8 +231,18 @@ pub(crate) fn unpark(thread: &Header) {
 }
 
 /// Cancels `thread` and everybody below it.
-pub(crate) fn cancel(thread: &Header) {
-    family::cancel_tree(thread, |thread| schedule(&thread));
+pub(crate) fn cancel(thread: &Header, reason: &CancelReason) {
+    family::cancel_tree(thread, reason, |thread| schedule(&thread));
+}
+
+/// Cancels the children of `scope`, and everybody below them.
+pub(crate) fn cancel_scope(scope: &ScopeData, reason: &CancelReason) {
+    family::cancel_scope(scope, reason, |thread| schedule(&thread));
+}
+
+/// Cancels the region in which `scope` was opened. False: it was cancelled before.
+pub(crate) fn cancel_region(scope: &ScopeData, reason: &CancelReason) -> bool {
+    family::cancel_region(scope, reason, |thread| schedule(&thread))
 }
 
 /// Carries out the duty to schedule a thread that has just become ready.
@@ -242,83 +256,6 @@ pub(crate) fn schedule(thread: &Header) {
         }
         Kind::Green => Core::schedule(thread),
     }
-}
-
-/// Whether the current thread was cancelled, delivered or not.
-pub(crate) fn is_cancelled() -> bool {
-    wants_end(&current::me())
-}
-
-/// Whether a cancellation of `me` may unwind from here.
-#[inline(always)]
-pub(super) fn deliverable(me: &Header) -> bool {
-    cfg!(panic = "unwind") && me.shield.get() == 0 && !std::thread::panicking()
-}
-
-#[inline(always)]
-fn deliver_if_cancelled(me: &Header) {
-    if wants_end(me) && deliverable(me) {
-        deliver_here(me);
-    }
-}
-
-/// Whether the current thread was cancelled, by name or with its runtime.
-#[inline(always)]
-fn wants_end(me: &Header) -> bool {
-    enter_family(me);
-    me.state.is_cancelled() || Core::current().is_some_and(|core| core.cancels_all(me))
-}
-
-#[cold]
-fn deliver_here(me: &Header) -> ! {
-    if !me.state.is_cancelled() {
-        cancel(me);
-    }
-    // A thread that catches each delivery and goes on comes here again and again; without a turn
-    // for the others it would keep its worker from them, and from its orders.
-    if let Some(core) = Core::current().filter(|_| me.kind == Kind::Green) {
-        core.suspend_yielding(me);
-    }
-    deliver()
-}
-
-/// Whether cancellations from above find `me`: it is no scope's child, or was entered as one.
-#[inline(always)]
-fn is_in_family(me: &Header) -> bool {
-    // ORDERING: Relaxed; a thread that was entered stays so, and this is the thread itself.
-    me.scope.get().is_null() || me.linked.load(std::sync::atomic::Ordering::Relaxed)
-}
-
-/// Makes a scope's child findable for cancellations from above, once.
-#[inline(always)]
-fn enter_family(me: &Header) {
-    if !is_in_family(me) {
-        enter_family_first(me);
-    }
-}
-
-#[cold]
-fn enter_family_first(me: &Header) {
-    for late in family::enter_lists(me) {
-        cancel(&late);
-    }
-}
-
-/// Unwinds the current thread. No panic hook runs, so nothing is printed.
-#[cold]
-fn deliver() -> ! {
-    std::panic::resume_unwind(Cancelled::payload_here())
-}
-
-/// Goes on unwinding by what has unwound a part of the current thread, or another one that it has
-/// waited for.
-#[cold]
-pub(crate) fn unwind_by(payload: Box<dyn std::any::Any + Send>) -> ! {
-    if payload.is::<Cancelled>() {
-        drop(payload);
-        deliver();
-    }
-    std::panic::resume_unwind(payload)
 }
 
 /// Whether the current thread is being unwound, and not by a cancellation of its own.
@@ -420,7 +357,7 @@ fn switch_point_in_full() {
     {
         yield_for_fairness();
     }
-    deliver_if_cancelled(&current::me());
+    cut::cut_off_if_called(&current::me());
 }
 
 /// Takes the current thread's permit, if it has one.
@@ -436,8 +373,9 @@ pub(crate) fn try_take_permit() -> bool {
 /// charged. False: nothing was done, and the caller goes through [`switch_point`].
 #[inline(always)]
 pub(crate) fn pass_switch_point(core: &Core, me: &Header) -> bool {
-    is_in_family(me)
-        && !me.state.is_cancelled()
+    cut::is_in_family(me)
+        && !me.bounded.get()
+        && !me.state.is_called_off()
         && !core.cancelling.get()
         && core.charge_within_budget()
 }
@@ -462,18 +400,21 @@ pub(crate) fn yield_now() {
     }
 }
 
-/// Whether a switch point of the current thread has to do more than to switch: the thread was
-/// cancelled by name, is not entered in its family yet, or unwinds.
+/// Whether a switch point of the current thread has to do more than to switch: the thread may be
+/// cut off, is not entered in its family yet, or unwinds.
 #[inline(always)]
 pub(crate) fn has_more_to_do(me: &Header) -> bool {
-    me.state.is_cancelled() || !is_in_family(me) || std::thread::panicking()
+    me.bounded.get()
+        || me.state.is_called_off()
+        || !cut::is_in_family(me)
+        || std::thread::panicking()
 }
 
 // SUSPENDS
 #[inline(never)]
 fn yield_in_full() {
     let me = current::me();
-    deliver_if_cancelled(&me);
+    cut::cut_off_if_called(&me);
     match me.kind {
         Kind::Kernel => std::thread::yield_now(),
         Kind::Green => {

@@ -12,12 +12,13 @@ use std::panic::Location;
 use std::ptr;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::sched::door::{self, Shield};
+use crate::sched::cut::Shield;
+use crate::sched::door;
 use crate::sched::job::Kind;
 use crate::sched::life;
 use crate::sched::worker::Core;
 use crate::stack::{Class, Stack};
-use crate::task::family::ScopeData;
+use crate::task::scope::ScopeData;
 use crate::task::{Reason, WaitKind, current};
 
 /// Where the next frames can go.

@@ -18,13 +18,16 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::Waker;
 
 use crate::record::{self, Event};
+use crate::sched::cut;
 use crate::sched::door;
+use crate::sched::shared::Shared;
 use crate::sched::worker::{Core, Counters};
-use crate::task::family::{self, ScopeData};
+use crate::task::family;
 use crate::task::header::Birth;
-use crate::task::packet::{self, Cancelled, Dropped};
+use crate::task::packet::{self, Dropped};
+use crate::task::scope::ScopeData;
 use crate::task::state::AtEnd;
-use crate::task::{Header, HeaderRef, Kind, Sequence, State, current};
+use crate::task::{Cancelled, Header, HeaderRef, Kind, Sequence, State, current};
 
 /// Runs a thread that has not started, to its end, as the current thread of this worker: on a
 /// fiber of its own, or in place on its parent's, which is the current thread again afterwards.
@@ -35,18 +38,27 @@ pub(crate) fn run(core: &Core, thread: NonNull<Header>) {
     let header = unsafe { thread.as_ref() };
     header.in_place.set(!before.is_null());
     current::set_green(header);
-    run_closure(header, core.cancelling.get(), take_refusal(core, header));
+    let ended = core.cancelling.get().then_some(&*core.shared);
+    run_closure(header, ended, take_refusal(core, header));
     // The closure may have waited, but a thread comes back to the worker that it left.
     finish(core, thread, before);
 }
 
 /// Steps 2 and 3: calls the closure, or drops it where the thread was cancelled before it began.
 #[inline]
-pub(crate) fn run_closure(header: &Header, cancelled: bool, refusal: Option<std::io::Error>) {
+///
+/// `ended` is the runtime, if it is shut down.
+pub(crate) fn run_closure(
+    header: &Header,
+    ended: Option<&Shared>,
+    refusal: Option<std::io::Error>,
+) {
     if let Some(error) = refusal {
         refuse(header, Box::new(error));
-    } else if cfg!(panic = "unwind") && (cancelled || is_born_cancelled(header)) {
-        refuse(header, Cancelled::payload());
+    } else if cfg!(panic = "unwind")
+        && let Some(reason) = cut::born_cancelled(header, ended)
+    {
+        refuse(header, Cancelled::unstarted(reason));
     } else {
         // SAFETY: the closure lies in the packet, and this is the only call of `run` or `refuse`.
         unsafe { (header.vtable.run)(header) };
@@ -57,17 +69,6 @@ pub(crate) fn run_closure(header: &Header, cancelled: bool, refusal: Option<std:
 fn refuse(header: &Header, payload: Box<dyn Any + Send>) {
     // SAFETY: as in `run_closure`.
     unsafe { (header.vtable.refuse)(header, payload) };
-}
-
-/// Cancelled before the first turn, by its handle or with its parent.
-#[inline]
-fn is_born_cancelled(header: &Header) -> bool {
-    if header.state.is_cancelled() {
-        return true;
-    }
-    // SAFETY: a scope outlives its children.
-    let scope = unsafe { header.scope.get().as_ref() };
-    scope.is_some_and(|scope| scope.parent().state.is_cancelled())
 }
 
 /// Steps 4 to 6 of a green thread; gives up the scheduler's reference. `before` is the current
@@ -181,11 +182,15 @@ pub(crate) fn end_user_code(header: &Header, before_end: impl Fn(), go_on: impl 
 }
 
 /// Tells the scope that an outcome was dropped unseen.
+#[inline]
 pub(crate) fn note_dropped(header: &Header, dropped: Dropped) {
-    // SAFETY: called by the child before it leaves the scope, or by its handle, which the scope's
-    // body owns.
-    if let (Dropped::Panic, Some(scope)) = (dropped, unsafe { header.scope.get().as_ref() }) {
-        scope.note_panic();
+    if dropped != Dropped::Value {
+        // SAFETY: called by the child before it leaves the scope, or by its handle, which the
+        // scope's body owns.
+        let scope = unsafe { header.scope.get().as_ref() };
+        if let Some(scope) = scope {
+            scope.note_unseen(dropped);
+        }
     }
 }
 

@@ -27,7 +27,7 @@ use std::cell::{Cell, UnsafeCell};
 use std::mem::MaybeUninit;
 use std::ptr::{self, NonNull};
 
-use crate::sched::door;
+use crate::sched::cut;
 use crate::sched::job::Job;
 use crate::sched::life;
 use crate::sched::turn::HEIRS_PER_LOOK;
@@ -39,8 +39,8 @@ pub(super) struct Loan {
     joiner: NonNull<Header>,
     /// The thread that got the turn. It lives: the joiner holds its handle.
     thread: NonNull<Header>,
-    /// Whether a cancellation may end the wait, should it come to one.
-    cancel: bool,
+    /// What may end the wait, should it come to one.
+    accepts: Accepts,
     /// The next older loan of the worker.
     older: *const Loan,
     reason: Reason,
@@ -71,7 +71,7 @@ impl Core {
         let loan = Loan {
             joiner: NonNull::from(me),
             thread: NonNull::from(thread),
-            cancel: door::deliverable(me),
+            accepts: cut::accepts(me, false),
             older: self.loans.get(),
             reason,
             called_in: Cell::new(false),
@@ -152,8 +152,7 @@ impl Core {
         let joiner = unsafe { loan.joiner.as_ref() };
         // SAFETY: its handle is the joiner's.
         let thread = unsafe { loan.thread.as_ref() };
-        let accepts = Accepts { permit: false, cancel: loan.cancel };
-        let sequence = joiner.state.begin_wait(accepts);
+        let sequence = joiner.state.begin_wait(loan.accepts);
         // SAFETY: called in once, and nobody looks there before.
         let place = unsafe { &mut *loan.record.get() };
         joiner.wait.set(place.write(WaitRecord {

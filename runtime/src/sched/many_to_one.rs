@@ -10,8 +10,9 @@
 //! down ahead of the thread-locals that they used.
 //!
 //! That kernel thread is the program's, and a worker only while it runs the loop. What it was
-//! before it is again afterwards: its signal stack, and its timer slack. That is as small
-//! meanwhile as on workers that are ours, or each sleep under N:1 would be up to 50 µs later.
+//! before it is again afterwards: its signal stack, and its timer slack, which is as small
+//! meanwhile as that of workers that are ours, or each sleep of an N:1 program would be up to 50 µs
+//! later than under M:N.
 
 use std::cell::{Cell, UnsafeCell};
 use std::io;

@@ -9,6 +9,7 @@ pub(crate) mod ballast;
 pub(crate) mod budget;
 pub(crate) mod choices;
 pub(crate) mod config;
+pub(crate) mod cut;
 pub(crate) mod default;
 pub(crate) mod door;
 pub(crate) mod idle;

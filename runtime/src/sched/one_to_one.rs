@@ -152,7 +152,8 @@ fn run(shared: &Arc<Shared>, thread: NonNull<Header>) {
     // This kernel thread is ours, as a worker is, and sleeps as exactly.
     os::set_timer_slack(1);
     current::adopt_kernel_thread(HeaderRef::new(header), shared.clone());
-    life::run_closure(header, spawn::is_shutting_down(shared), None);
+    let ended = spawn::is_shutting_down(shared).then_some(&**shared);
+    life::run_closure(header, ended, None);
     // In the book before the end is announced: a joiner looks there for the kernel thread.
     let book = || shared.one_to_one.book().ending.push(header.id);
     let scope = header.scope.get();

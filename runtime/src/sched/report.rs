@@ -8,7 +8,7 @@ use std::fmt::Write;
 use crate::clock;
 use crate::fiber::Trace;
 use crate::os;
-use crate::task::header::shown_number;
+use crate::task::numbers::shown_number;
 use crate::task::{Header, WaitRecord};
 
 /// How much is said of a waiting thread.

@@ -14,7 +14,8 @@ use std::time::Duration;
 
 use crate::clock;
 use crate::sched::config::Mapping;
-use crate::sched::door::{self, Shield};
+use crate::sched::cut::Shield;
+use crate::sched::door;
 use crate::sched::many_to_many;
 use crate::sched::many_to_one;
 use crate::sched::report::{self, Detail};
@@ -197,8 +198,9 @@ fn can_own(shared: &Shared) -> bool {
 #[track_caller]
 fn one_to_one(shared: &Arc<Shared>) {
     let book = &shared.one_to_one;
+    let reason = crate::task::CancelReason::shutdown(&shared.config.name);
     for thread in book.threads() {
-        door::cancel(&thread);
+        door::cancel(&thread, &reason);
     }
     let me = current::me();
     // The caller itself may be one of them; it is not waited for.

@@ -29,6 +29,7 @@
 #[cfg(all(loom, test))]
 mod models;
 
+use std::any::Any;
 use std::ptr;
 
 use crate::primitives::{AtomicU64, AtomicUsize, Cell, Ordering};
@@ -63,8 +64,8 @@ pub(crate) struct Slot {
 // after it lost; the word orders the two.
 unsafe impl Sync for Slot {}
 
-/// Ends a job: runs its closure, or with `true` drops it and leaves a cancellation as its result.
-pub(crate) type RunJob = unsafe fn(job: *const (), cancelled: bool);
+/// Ends a job: runs its closure, or drops it and leaves the payload as its result.
+pub(crate) type RunJob = unsafe fn(job: *const (), refusal: Option<Box<dyn Any + Send>>);
 
 /// What a claim found.
 #[must_use]
@@ -88,7 +89,7 @@ pub(crate) enum Finished {
 
 impl Slot {
     pub(crate) fn new() -> Slot {
-        fn nothing(_: *const (), _: bool) {}
+        fn nothing(_: *const (), _: Option<Box<dyn Any + Send>>) {}
         Slot {
             word: AtomicUsize::new(OPEN),
             sequence: AtomicU64::new(0),

@@ -18,9 +18,10 @@ use crate::sched::one_to_one;
 use crate::sched::shared::{Phase, Shared};
 use crate::sched::worker::{Core, Counters};
 use crate::stack::Class;
-use crate::task::family::ScopeData;
-use crate::task::header::{self, Birth};
-use crate::task::packet::{self, Cancelled, VTable};
+use crate::task::header::Birth;
+use crate::task::numbers;
+use crate::task::packet::{self, VTable};
+use crate::task::scope::ScopeData;
 use crate::task::{Header, HeaderRef, Kind, State, current};
 
 /// What is asked of a new thread.
@@ -102,7 +103,7 @@ where
     let (scope, stack_size) = (order.scope, order.stack_size);
     shared.admit_from_outside()?;
     if shared.config.mapping == Mapping::OneToOne {
-        let thread = make(Kind::Kernel, header::single_id(), class, order, vtable, boxed);
+        let thread = make(Kind::Kernel, numbers::single_id(), class, order, vtable, boxed);
         // SAFETY: S1: made for the same types. S2: S1 is ours.
         let handle = unsafe { fill::<F, T>(thread, scope, f) };
         record::event(Event::Spawn);
@@ -110,7 +111,7 @@ where
     }
     // Not from the cache of the caller's worker: that may be a seeded run, which has numbers of its
     // own for its own threads.
-    let id = shared.seeded.as_ref().map_or_else(header::single_id, |run| run.outside_id());
+    let id = shared.seeded.as_ref().map_or_else(numbers::single_id, |run| run.outside_id());
     if let Some(run) = &shared.seeded
         && !(shared.many_to_one.is_owner() || shared.many_to_one.is_unowned())
     {
@@ -240,6 +241,7 @@ where
     // SAFETY: the scope is open (S2).
     if let Some(scope) = unsafe { scope.as_ref() } {
         header.scope.set(scope);
+        header.bounded.set(!scope.nearest().is_null());
         scope.enter();
     }
     // SAFETY: S1: the second of the two references.
@@ -250,7 +252,7 @@ where
 /// the spawn, and its scope left.
 pub(crate) fn unmake(thread: NonNull<Header>, handle: HeaderRef) {
     // SAFETY: the closure lies in the packet and was not run.
-    unsafe { (handle.vtable.refuse)(&handle, Cancelled::payload()) };
+    unsafe { (handle.vtable.refuse)(&handle, Box::new(())) };
     // SAFETY: `refuse` has left an outcome.
     unsafe { (handle.vtable.drop_outcome)(&handle) };
     // SAFETY: the scope is open, for its owner is the caller of the spawn.

@@ -26,7 +26,7 @@ use crate::sched::job::Job;
 use crate::sched::life;
 use crate::sched::ready::Started;
 use crate::sched::worker::{AnyWorker, Core, Next, Worker};
-use crate::task::{Commit, Duty, Header, HeaderRef, Sequence, current};
+use crate::task::{CancelReason, Commit, Duty, Header, HeaderRef, Sequence, current};
 
 /// Every how many turns a worker looks at the injector, its messages and the runtime's phase. A
 /// prime, so that it falls in step with no pattern of the program's (Go's scheduler does the same).
@@ -414,9 +414,10 @@ impl Core {
     pub(crate) fn cancel_all(&self) {
         self.cancelling.set(true);
         self.forbid_short_turns();
+        let reason = CancelReason::shutdown(&self.shared.config.name);
         let threads: Vec<HeaderRef> = self.registered().map(HeaderRef::new).collect();
         for thread in threads {
-            crate::sched::door::cancel(&thread);
+            crate::sched::door::cancel(&thread, &reason);
         }
     }
 }

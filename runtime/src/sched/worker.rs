@@ -29,8 +29,8 @@ use crate::sched::seeded::Run;
 use crate::sched::shared::{Phase, Shared};
 use crate::sched::slot::SlotCache;
 use crate::stack::{Pool, Stack};
-use crate::task::header::BlockCache;
 use crate::task::mailbox::{Mailbox, Pushed};
+use crate::task::numbers::BlockCache;
 use crate::task::{Header, Kind, current};
 use crate::wheel::Wheel;
 

@@ -16,8 +16,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::stack::Class;
 use crate::task::blocks::{self, Block};
-use crate::task::header::{self, Birth, BlockCache, Header, HeaderRef, Kind};
+use crate::task::header::{Birth, Header, HeaderRef, Kind};
 use crate::task::locals::Locals;
+use crate::task::numbers::{self, BlockCache};
 use crate::task::packet;
 use crate::task::state::State;
 
@@ -145,7 +146,7 @@ pub(crate) unsafe fn give_block(block: Block) {
 pub(crate) fn next_id() -> NonZeroU64 {
     match cache() {
         Some(cache) => cache.next_id(),
-        None => header::single_id(),
+        None => numbers::single_id(),
     }
 }
 

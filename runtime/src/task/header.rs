@@ -23,18 +23,21 @@ use std::cell::Cell;
 use std::num::NonZeroU64;
 use std::panic::Location;
 use std::ptr::{self, NonNull};
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
 
 use crate::fiber::Fiber;
 use crate::stack::Class;
-use crate::task::blocks::{Block, Cache};
+use crate::task::blocks::Block;
+use crate::task::cancelled::ReasonCell;
 use crate::task::current;
-use crate::task::family::ScopeData;
 use crate::task::joiner::Joiner;
 use crate::task::locals::Locals;
 use crate::task::mailbox::Mailbox;
+use crate::task::numbers::{BlockCache, shown_number};
 use crate::task::packet::VTable;
 use crate::task::reason::WaitRecord;
+use crate::task::region::Region;
+use crate::task::scope::ScopeData;
 use crate::task::state::State;
 
 /// Size of the one allocation that a thread is.
@@ -67,7 +70,9 @@ pub(crate) struct Header {
     pub(crate) linked: AtomicBool,
     /// HOME-ONLY. Whether the thread stands in its worker's registry.
     pub(crate) registered: Cell<bool>,
-    /// HOME-ONLY. How many shields are up: above zero, cancellation is not delivered.
+    /// HOME-ONLY. Whether a deadline is in force; see `region`.
+    pub(crate) bounded: Cell<bool>,
+    /// HOME-ONLY. How many of the runtime's own shields are up: above zero, nothing unwinds it.
     pub(crate) shield: Cell<u16>,
     /// Which stack the thread wants.
     pub(crate) class: Class,
@@ -75,6 +80,8 @@ pub(crate) struct Header {
     pub(crate) in_place: Cell<bool>,
     /// HOME-ONLY. Whether the thread's last cancellation may still unwind it: its payload lives.
     pub(crate) unwinds_cancelled: Cell<bool>,
+    /// HOME-ONLY. Whether a shield region is open, which keeps cancellations of the thread away.
+    pub(crate) sheltered: Cell<bool>,
     /// HOME-ONLY. The fiber that carries the thread; null before the first wait.
     pub(crate) fiber: Cell<*const Fiber>,
     /// The scope that waits for this thread; null for most. Set before the thread is published.
@@ -99,7 +106,7 @@ pub(crate) struct Header {
     pub(crate) joiner: Joiner,
     /// Where the thread was spawned.
     pub(crate) site: &'static Location<'static>,
-    /// Written by the thread itself only, or before it is published.
+    /// Set once, by the thread itself or by who cancels it.
     pub(crate) extra: AtomicPtr<Extra>,
     /// What a model's thread waits on.
     #[cfg(loom)]
@@ -122,6 +129,25 @@ pub(crate) struct Extra {
     pub(crate) name: Option<Box<str>>,
     /// The values of `sylvan::thread_local!`.
     pub(crate) locals: Locals,
+    /// HOME-ONLY. The innermost region; null for none.
+    pub(crate) region: Cell<*const Region>,
+    /// HOME-ONLY, and written under the FAMILY-LOCK of this header, under which others read it. The
+    /// innermost shield region; null for none.
+    pub(crate) shield: Cell<*const Region>,
+    /// Why the thread was cancelled; set before its CANCEL bit is.
+    pub(crate) why: ReasonCell,
+}
+
+impl Extra {
+    fn new(name: Option<Box<str>>) -> Box<Extra> {
+        Box::new(Extra {
+            name,
+            locals: Locals::new(),
+            region: Cell::new(ptr::null()),
+            shield: Cell::new(ptr::null()),
+            why: ReasonCell::new(),
+        })
+    }
 }
 
 /// Two links of an intrusive list.
@@ -173,7 +199,7 @@ impl Header {
     fn write(block: Block, birth: Birth) -> NonNull<Header> {
         let extra = match birth.name {
             None => ptr::null_mut(),
-            Some(_) => Box::into_raw(Box::new(Extra { name: birth.name, locals: Locals::new() })),
+            Some(_) => Box::into_raw(Extra::new(birth.name)),
         };
         let header = Header {
             state: birth.state,
@@ -183,10 +209,12 @@ impl Header {
             family_lock: AtomicBool::new(false),
             linked: AtomicBool::new(false),
             registered: Cell::new(false),
+            bounded: Cell::new(false),
             shield: Cell::new(0),
             class: birth.class,
             in_place: Cell::new(false),
             unwinds_cancelled: Cell::new(false),
+            sheltered: Cell::new(false),
             vtable: birth.vtable,
             id: birth.id,
             mailbox: AtomicPtr::new(ptr::null_mut()),
@@ -239,30 +267,47 @@ impl Header {
 
     /// The name that the program gave, if any.
     pub(crate) fn name(&self) -> Option<&str> {
-        // ORDERING: Acquire; pairs with the Release in `extra_or_new`.
-        let extra = self.extra.load(Ordering::Acquire);
-        // SAFETY: an extra, once set, lives as long as the header; `name` never changes.
-        unsafe { extra.as_ref() }?.name.as_deref()
+        self.extra()?.name.as_deref()
     }
 
-    /// The thread's own extra part, made on first use. Only the thread itself calls it.
+    /// The extra part, made on first use. Only the thread itself may use its `locals`.
+    #[inline]
     pub(crate) fn extra_or_new(&self) -> &Extra {
-        // ORDERING: Relaxed; only this thread writes it.
-        let mut extra = self.extra.load(Ordering::Relaxed);
-        if extra.is_null() {
-            extra = Box::into_raw(Box::new(Extra { name: None, locals: Locals::new() }));
-            // ORDERING: Release; pairs with the Acquire in `name`.
-            self.extra.store(extra, Ordering::Release);
+        match self.extra() {
+            Some(extra) => extra,
+            None => self.new_extra(),
         }
+    }
+
+    #[cold]
+    fn new_extra(&self) -> &Extra {
+        let made = Box::into_raw(Extra::new(None));
+        // ORDERING: Release publishes it, Acquire sees what the other one has made; both pair with
+        // `extra`.
+        let set = self.extra.compare_exchange(
+            ptr::null_mut(),
+            made,
+            Ordering::Release,
+            Ordering::Acquire,
+        );
+        let extra = match set {
+            Ok(_) => made,
+            Err(first) => {
+                // SAFETY: from `into_raw` above, and nobody else has got it.
+                drop(unsafe { Box::from_raw(made) });
+                first
+            }
+        };
         // SAFETY: not null, set once, lives as long as the header.
         unsafe { &*extra }
     }
 
     /// The extra part, if there is one. Only the thread itself may use its `locals`.
+    #[inline]
     pub(crate) fn extra(&self) -> Option<&Extra> {
-        // ORDERING: Acquire; pairs with the Release in `extra_or_new`.
+        // ORDERING: Acquire; pairs with the Release in `new_extra`.
         let extra = self.extra.load(Ordering::Acquire);
-        // SAFETY: as in `name`.
+        // SAFETY: an extra, once set, lives as long as the header.
         unsafe { extra.as_ref() }
     }
 
@@ -400,97 +445,4 @@ impl Drop for HeaderRef {
         // SAFETY: S1: `self` owns the reference and goes.
         unsafe { Header::release(self.0) };
     }
-}
-
-/// Blocks and numbers in reserve, one per worker, so that a spawn meets no lock and no shared
-/// line.
-pub(crate) struct BlockCache {
-    blocks: Cache,
-    next_id: Cell<u64>,
-    end_id: Cell<u64>,
-}
-
-/// How many numbers a worker takes at once from the process-wide counter.
-const IDS_PER_BATCH: u64 = 4096;
-
-static NEXT_ID: AtomicU64 = AtomicU64::new(1);
-
-impl BlockCache {
-    pub(crate) fn new() -> BlockCache {
-        BlockCache { blocks: Cache::new(), next_id: Cell::new(0), end_id: Cell::new(0) }
-    }
-
-    /// The cache of a seeded run, whose threads have the numbers from 1 on; see [`seeded_id`].
-    pub(crate) fn numbered(run: u32) -> BlockCache {
-        let cache = BlockCache::new();
-        cache.next_id.set(seeded_id(run, 1).get());
-        cache.end_id.set(seeded_id(run, SEEDED_NUMBERS_MAX).get());
-        cache
-    }
-
-    #[inline]
-    pub(crate) fn take(&self) -> Block {
-        self.blocks.take()
-    }
-
-    /// Takes a block back that was taken on any worker.
-    ///
-    /// # Safety
-    /// S1: as for [`Cache::give`].
-    #[inline]
-    pub(crate) unsafe fn give(&self, block: Block) {
-        // SAFETY: S1 is ours of the same number.
-        unsafe { self.blocks.give(block) };
-    }
-
-    /// For a worker that is about to sleep; see [`Cache::rest`].
-    pub(crate) fn rest(&self) {
-        self.blocks.rest();
-    }
-
-    #[inline]
-    pub(crate) fn next_id(&self) -> NonZeroU64 {
-        if self.next_id.get() == self.end_id.get() {
-            self.take_ids();
-        }
-        let id = self.next_id.get();
-        self.next_id.set(id + 1);
-        NonZeroU64::new(id).expect("the counter starts at 1")
-    }
-
-    #[cold]
-    fn take_ids(&self) {
-        // ORDERING: Relaxed; only uniqueness matters.
-        let first = NEXT_ID.fetch_add(IDS_PER_BATCH, Ordering::Relaxed);
-        self.next_id.set(first);
-        self.end_id.set(first + IDS_PER_BATCH);
-    }
-}
-
-/// The number of a seeded run's thread. Bit 63 tells it from ordinary numbers, the run makes it
-/// unique in the process, and what people are shown is the low half, which is the same each time
-/// that the seed is run.
-pub(crate) fn seeded_id(run: u32, number: u32) -> NonZeroU64 {
-    let id = SEEDED | u64::from(run) << 32 | u64::from(number);
-    NonZeroU64::new(id).expect("bit 63 is set")
-}
-
-/// What people are shown of an id.
-pub(crate) fn shown_number(id: NonZeroU64) -> u64 {
-    if id.get() & SEEDED == 0 { id.get() } else { id.get() & u64::from(u32::MAX) }
-}
-
-/// Which seeded run a thread belongs to; `None`: to none.
-pub(crate) fn seeded_run(id: NonZeroU64) -> Option<u32> {
-    (id.get() & SEEDED != 0).then_some((id.get() >> 32) as u32 & (u32::MAX >> 1))
-}
-
-const SEEDED: u64 = 1 << 63;
-/// Numbers below it are a seeded run's own; those from it on are given to what others spawn there.
-pub(crate) const SEEDED_NUMBERS_MAX: u32 = 1 << 31;
-
-/// A number for a thread that no worker spawns.
-pub(crate) fn single_id() -> NonZeroU64 {
-    // ORDERING: Relaxed; only uniqueness matters.
-    NonZeroU64::new(NEXT_ID.fetch_add(1, Ordering::Relaxed)).expect("the counter starts at 1")
 }

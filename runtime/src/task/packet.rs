@@ -10,10 +10,9 @@
 
 use std::any::Any;
 use std::mem::ManuallyDrop;
-use std::num::NonZeroU64;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use crate::task::current;
+use crate::task::cancelled::Cancelled;
 use crate::task::header::{Header, PAYLOAD_BYTES};
 
 /// What a thread leaves: its value, or the payload that unwound it.
@@ -29,56 +28,6 @@ pub(crate) enum Dropped {
     /// The payload of a cancellation.
     Cancellation,
 }
-
-/// The payload that unwinds a cancelled thread, and what its joiner gets.
-///
-/// It is told from the payload of a panic by its type: `payload.is::<sylvan::thread::Cancelled>()`.
-#[non_exhaustive]
-pub struct Cancelled {
-    /// The thread that this payload unwinds; `None` if there was nothing to unwind.
-    thread: Option<NonZeroU64>,
-}
-
-impl Cancelled {
-    /// For a thread that never began.
-    pub(crate) fn payload() -> Box<dyn Any + Send> {
-        Box::new(Cancelled { thread: None })
-    }
-
-    /// For the current thread, which is about to be unwound by it. While the payload lives, and so
-    /// until it was caught and dropped, that unwinding is no panic to sylvan's locks.
-    pub(crate) fn payload_here() -> Box<dyn Any + Send> {
-        let me = current::me();
-        me.unwinds_cancelled.set(true);
-        Box::new(Cancelled { thread: Some(me.id) })
-    }
-}
-
-impl Drop for Cancelled {
-    fn drop(&mut self) {
-        if let Some(thread) = self.thread {
-            let me = current::me();
-            // Elsewhere it is a joiner's, and the thread has ended.
-            if me.id == thread {
-                me.unwinds_cancelled.set(false);
-            }
-        }
-    }
-}
-
-impl std::fmt::Debug for Cancelled {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Cancelled")
-    }
-}
-
-impl std::fmt::Display for Cancelled {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("the thread was cancelled")
-    }
-}
-
-impl std::error::Error for Cancelled {}
 
 /// What the joiner of a thread gets that was left when its runtime had shut down.
 ///

@@ -18,8 +18,11 @@
 
 #[cfg(all(loom, test))]
 mod models;
+mod terms;
 
 use crate::primitives::{AtomicU64, Ordering};
+
+pub(crate) use terms::{Accepts, AtEnd, Cause, Commit, Dropped, Duty, Sequence};
 
 /// The state word.
 ///
@@ -36,6 +39,8 @@ use crate::primitives::{AtomicU64, Ordering};
 /// | 10 | `IN_WAIT` | a wait is open: begun and not yet ended by anything |
 /// | 11 | `TIMED_OUT` | the current wait was ended by its deadline |
 /// | 12 | `UNPARKED` | the current wait was ended by a permit, which it has consumed |
+/// | 13 | `INTERRUPT` | a region that the thread is in was cancelled; see `region` |
+/// | 14 | `ACCEPTS_INTERRUPT` | the current wait ends on `INTERRUPT` |
 /// | 16..64 | sequence | number of the current or last wait |
 ///
 /// Legal combinations: `WAITING` implies `IN_WAIT`; of `IN_WAIT`, `WOKEN`, `TIMED_OUT` and
@@ -66,103 +71,22 @@ const IN_WAIT: u64 = 1 << 10;
 const TIMED_OUT: u64 = 1 << 11;
 
 const UNPARKED: u64 = 1 << 12;
+const INTERRUPT: u64 = 1 << 13;
+const ACCEPTS_INTERRUPT: u64 = 1 << 14;
 
-const WAIT_BITS: u64 = WOKEN | ACCEPTS_PERMIT | ACCEPTS_CANCEL | IN_WAIT | TIMED_OUT | UNPARKED;
+const ACCEPTS: u64 = ACCEPTS_PERMIT | ACCEPTS_CANCEL | ACCEPTS_INTERRUPT;
+const WAIT_BITS: u64 = WOKEN | ACCEPTS | IN_WAIT | TIMED_OUT | UNPARKED;
 const SEQUENCE_SHIFT: u32 = 16;
 const SEQUENCE_ONE: u64 = 1 << SEQUENCE_SHIFT;
 
-/// The number of a wait; a wake must name the wait that it wants to end.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Sequence(u64);
-
-impl Sequence {
-    /// Packs the number into 48 bits, for those who store it beside tags.
-    pub(crate) fn to_bits(self) -> u64 {
-        self.0
-    }
-
-    /// The inverse of [`Sequence::to_bits`].
-    pub(crate) fn from_bits(bits: u64) -> Sequence {
-        Sequence(bits)
-    }
-}
-
-/// What may end a wait besides its own wake and its deadline.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Accepts {
-    /// `Thread::unpark` ends it.
-    pub(crate) permit: bool,
-    /// Cancellation ends it.
-    pub(crate) cancel: bool,
-}
-
 impl Accepts {
     /// The bits of an open wait.
+    #[inline(always)]
     fn bits(self) -> u64 {
         let permit = if self.permit { ACCEPTS_PERMIT } else { 0 };
         let cancel = if self.cancel { ACCEPTS_CANCEL } else { 0 };
-        IN_WAIT | permit | cancel
+        IN_WAIT | permit | cancel | if self.interrupt { ACCEPTS_INTERRUPT } else { 0 }
     }
-}
-
-/// What the party that ended a wait owes.
-#[must_use]
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Duty {
-    /// Nothing: nobody waits under that number, or somebody else ended the wait.
-    Nothing,
-    /// Nothing to schedule: the wait is over before its thread left its stack.
-    Noted,
-    /// The thread was waiting and is now ready: the caller must schedule it, exactly once.
-    Schedule,
-}
-
-/// What the worker does with a thread that has left its stack in order to wait.
-#[must_use]
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Commit {
-    /// It waits; whoever ends the wait owns the duty to schedule it.
-    Waiting,
-    /// Its wait is over already: the caller must schedule it.
-    Ready,
-}
-
-/// Why a wait ended.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Cause {
-    /// A wake that named it.
-    Woken,
-    /// A permit, which the wait has consumed.
-    Permit,
-    /// Its deadline.
-    TimedOut,
-    /// Cancellation.
-    Cancelled,
-}
-
-/// What the end of a thread obliges the finishing side to do.
-#[must_use]
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum AtEnd {
-    /// Wake the joiner that the header names, then give up the scheduler's reference. The joiner
-    /// keeps its own.
-    WakeJoiner,
-    /// Nothing: nobody has asked yet. The handle has got the scheduler's reference, and the header
-    /// may be gone already.
-    LeftToHandle,
-    /// Give up both references, the scheduler's and that of the handle, which is gone.
-    Alone,
-}
-
-/// What a join handle leaves that goes without a join.
-#[must_use]
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Dropped {
-    /// The thread has finished and left its result, which the caller must drop.
-    Finished,
-    /// The thread goes on, and has got the handle's reference: the caller must not touch the header
-    /// any more.
-    GivenToThread,
 }
 
 impl State {
@@ -243,7 +167,7 @@ impl State {
                 wait | READY
             } else if wait & PERMIT != 0 && wait & ACCEPTS_PERMIT != 0 {
                 (wait & !(IN_WAIT | PERMIT)) | READY | UNPARKED
-            } else if wait & CANCEL != 0 && wait & ACCEPTS_CANCEL != 0 {
+            } else if is_cut_off(wait) {
                 (wait & !IN_WAIT) | READY
             } else {
                 wait | WAITING
@@ -293,14 +217,25 @@ impl State {
 
     /// Asks the thread to end, and ends its wait if that accepts cancellation.
     pub(crate) fn cancel(&self) -> Duty {
+        self.cut_off(CANCEL)
+    }
+
+    /// Tells the thread that a region which it is in was cancelled, and ends its wait if that
+    /// accepts it. The caller keeps the thread from leaving that region meanwhile.
+    pub(crate) fn interrupt(&self) -> Duty {
+        self.cut_off(INTERRUPT)
+    }
+
+    fn cut_off(&self, bit: u64) -> Duty {
         // ORDERING: Relaxed; the CAS below decides.
         let mut word = self.0.load(Ordering::Relaxed);
         loop {
             if word & LIFE == FINISHED {
                 return Duty::Nothing;
             }
-            let ends = word & LIFE == WAITING && word & ACCEPTS_CANCEL != 0;
-            let next = if ends { ready(word) | CANCEL } else { word | CANCEL };
+            let marked = word | bit;
+            let ends = word & LIFE == WAITING && is_cut_off(marked);
+            let next = if ends { ready(marked) } else { marked };
             // ORDERING: as in `unpark`.
             match self.0.compare_exchange_weak(word, next, Ordering::AcqRel, Ordering::Relaxed) {
                 Ok(_) if ends => return Duty::Schedule,
@@ -308,6 +243,12 @@ impl State {
                 Err(now) => word = now,
             }
         }
+    }
+
+    /// Forgets that a region was cancelled. Only the thread itself calls it, under its family lock.
+    pub(crate) fn clear_interrupt(&self) {
+        // ORDERING: Relaxed; the lock orders it.
+        self.0.fetch_and(!INTERRUPT, Ordering::Relaxed);
     }
 
     /// Ends the wait `sequence` because its deadline has passed. A wake that came first wins.
@@ -437,6 +378,13 @@ impl State {
         self.0.load(Ordering::Acquire) & CANCEL != 0
     }
 
+    /// Whether somebody wants this thread, or a region that it is in, to end.
+    #[inline(always)]
+    pub(crate) fn is_called_off(&self) -> bool {
+        // ORDERING: Acquire; as above.
+        self.0.load(Ordering::Acquire) & (CANCEL | INTERRUPT) != 0
+    }
+
     /// One word for reports.
     pub(crate) fn life(&self) -> &'static str {
         // ORDERING: Relaxed; a report is a snapshot.
@@ -487,6 +435,12 @@ impl State {
 /// carry out of bit 63 is the wrap.
 fn next_wait(word: u64) -> u64 {
     (word & !LIFE & !WAIT_BITS).wrapping_add(SEQUENCE_ONE)
+}
+
+/// Whether a cancellation that has come ends the open wait.
+fn is_cut_off(word: u64) -> bool {
+    let by_name = word & CANCEL != 0 && word & ACCEPTS_CANCEL != 0;
+    by_name || (word & INTERRUPT != 0 && word & ACCEPTS_INTERRUPT != 0)
 }
 
 /// `WAITING` becomes `READY`, and the wait is closed.

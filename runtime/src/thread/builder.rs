@@ -6,7 +6,7 @@ use std::panic::Location;
 use crate::sched::config::Mapping;
 use crate::sched::spawn::{self, Order};
 use crate::sched::worker::Core;
-use crate::task::family::ScopeData;
+use crate::task::scope::ScopeData;
 use crate::thread::join::{JoinHandle, JoinInner, LocalJoinHandle};
 use crate::thread::scope::{Scope, ScopedJoinHandle};
 

@@ -10,7 +10,7 @@ use std::num::NonZeroU64;
 use crate::sched::door;
 use crate::sched::seeded::note_outsider;
 use crate::sched::worker::Core;
-use crate::task::header::shown_number;
+use crate::task::numbers::shown_number;
 use crate::task::{HeaderRef, current};
 
 /// A handle to a thread, green or kernel.

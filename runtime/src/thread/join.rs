@@ -1,6 +1,7 @@
 //! Waiting for a thread's end and taking its result, and the two arms of a `join`.
 
 use std::any::Any;
+use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
@@ -9,14 +10,17 @@ use std::ptr;
 use std::sync::Arc;
 
 use crate::sched::config::Mapping;
+use crate::sched::cut;
 use crate::sched::door::{self, Pending};
 use crate::sched::inplace::{self, Place, Policy};
 use crate::sched::shared::Shared;
 use crate::sched::worker::Core;
 use crate::sched::{arm, life, many_to_one, spawn};
+use crate::task::cancelled::CancelKind;
 use crate::task::packet;
 use crate::task::state::Dropped;
-use crate::task::{Header, HeaderRef, Kind, Reason, WaitKind, current};
+use crate::task::{CancelReason, Header, HeaderRef, Kind, Reason, WaitKind, current};
+use crate::thread::cancel::CancelError;
 use crate::thread::handle::Thread;
 
 /// What a thread leaves: its value, or the payload that unwound it.
@@ -81,7 +85,11 @@ impl<T> JoinInner<T> {
         if !header.state.is_finished() {
             self.wait(site);
         }
-        self.take_outcome()
+        let outcome = self.take_outcome();
+        if let Err(payload) = &outcome {
+            cut::follow(&**payload, Reason::new(WaitKind::Join, site));
+        }
+        outcome
     }
 
     /// The result of a thread that has ended. Under 1:1 its kernel thread has then, too.
@@ -180,11 +188,16 @@ impl<T> JoinInner<T> {
         }
     }
 
-    pub(super) fn cancel(&self) -> std::result::Result<(), CancelError> {
+    pub(super) fn cancel(
+        &self,
+        why: Option<Cow<'static, str>>,
+        site: &'static Location<'static>,
+    ) -> std::result::Result<(), CancelError> {
         if cfg!(panic = "abort") {
             return Err(CancelError {});
         }
-        door::cancel(&self.thread.0);
+        let reason = CancelReason::by_me(CancelKind::Requested, site, why);
+        door::cancel(&self.thread.0, &reason);
         Ok(())
     }
 }
@@ -259,13 +272,42 @@ impl<T> JoinHandle<T> {
     /// The thread is unwound from the call that waits, or from its next one; destructors run, no
     /// panic hook does, and its joiner gets [`Cancelled`](crate::thread::Cancelled). Code that
     /// catches the unwinding and goes on is unwound again at its next wait. A thread that has not
-    /// started never does. Does not wait, and never switches.
+    /// started never does; one that has ended keeps its result. Does not wait, and never switches.
+    ///
+    /// The first reason stays, if several cancel the same thread.
     ///
     /// # Errors
     ///
     /// In a program built with `panic = "abort"`, where nothing can be unwound.
+    #[track_caller]
     pub fn cancel(&self) -> std::result::Result<(), CancelError> {
-        self.0.cancel()
+        self.0.cancel(None, Location::caller())
+    }
+
+    /// Does the same and says why; the reason goes with the cancellation.
+    ///
+    /// # Errors
+    ///
+    /// As [`cancel`](JoinHandle::cancel).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sylvan::thread::{self, Cancelled};
+    /// # sylvan::run(|| {
+    /// let thread = thread::spawn(|| thread::park());
+    /// thread.cancel_with("nobody needs the answer").unwrap();
+    /// let payload = thread.join().unwrap_err();
+    /// let cancelled = payload.downcast::<Cancelled>().expect("no panic");
+    /// assert_eq!(cancelled.reason().message(), Some("nobody needs the answer"));
+    /// # });
+    /// ```
+    #[track_caller]
+    pub fn cancel_with(
+        &self,
+        why: impl Into<Cow<'static, str>>,
+    ) -> std::result::Result<(), CancelError> {
+        self.0.cancel(Some(why.into()), Location::caller())
     }
 }
 
@@ -324,8 +366,22 @@ impl<T> LocalJoinHandle<T> {
     /// # Errors
     ///
     /// In a program built with `panic = "abort"`.
+    #[track_caller]
     pub fn cancel(&self) -> std::result::Result<(), CancelError> {
-        self.inner.cancel()
+        self.inner.cancel(None, Location::caller())
+    }
+
+    /// Does the same and says why; see [`JoinHandle::cancel_with`].
+    ///
+    /// # Errors
+    ///
+    /// In a program built with `panic = "abort"`.
+    #[track_caller]
+    pub fn cancel_with(
+        &self,
+        why: impl Into<Cow<'static, str>>,
+    ) -> std::result::Result<(), CancelError> {
+        self.inner.cancel(Some(why.into()), Location::caller())
     }
 }
 
@@ -334,22 +390,6 @@ impl<T> fmt::Debug for LocalJoinHandle<T> {
         f.debug_struct("LocalJoinHandle").field("thread", self.thread()).finish_non_exhaustive()
     }
 }
-
-/// A thread cannot be cancelled, for the program was built with `panic = "abort"`.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct CancelError {}
-
-impl fmt::Display for CancelError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(
-            "threads cannot be cancelled: cancellation unwinds them, and this program was built \
-             with panic = \"abort\" in its profile",
-        )
-    }
-}
-
-impl std::error::Error for CancelError {}
 
 /// The two arms of `sylvan::join`.
 ///
@@ -426,7 +466,7 @@ where
         let first = a();
         match b.join() {
             Ok(second) => (first, second),
-            Err(payload) => door::unwind_by(payload),
+            Err(payload) => cut::unwind_by(payload),
         }
     })
 }

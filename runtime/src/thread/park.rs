@@ -99,14 +99,6 @@ pub fn yield_now() {
     door::yield_now();
 }
 
-/// Returns whether somebody wants the current thread to end.
-///
-/// For long computations, which meet no call that would be unwound. Never switches and is never
-/// unwound itself.
-pub fn cancelled() -> bool {
-    door::is_cancelled()
-}
-
 /// Returns how many threads can run at the same time: the workers of the current runtime, or on a
 /// kernel thread of no runtime what std says.
 ///

@@ -1,5 +1,6 @@
 //! Threads that borrow: a scope waits for all of its threads before it returns.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io;
 use std::marker::PhantomData;
@@ -7,16 +8,19 @@ use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::sync::Arc;
 
 use crate::sched::config::Mapping;
+use crate::sched::cut;
 use crate::sched::door;
 use crate::sched::inplace;
 use crate::sched::many_to_one;
 use crate::sched::shared::Shared;
 use crate::sched::spawn::{self, Order};
 use crate::sched::worker::Core;
-use crate::task::family::ScopeData;
-use crate::task::{WaitKind, current};
+use crate::task::cancelled::CancelKind;
+use crate::task::scope::ScopeData;
+use crate::task::{CancelReason, HeaderRef, WaitKind, current};
+use crate::thread::cancel::CancelError;
 use crate::thread::handle::Thread;
-use crate::thread::join::{CancelError, JoinInner, Result};
+use crate::thread::join::{JoinInner, Result};
 
 /// A scope in which threads may borrow; see [`scope`].
 pub struct Scope<'scope, 'env: 'scope> {
@@ -43,8 +47,9 @@ unsafe impl<T> Sync for ScopedJoinHandle<'_, T> {}
 ///
 /// # Blocking
 ///
-/// Waits until all threads of the scope have ended. The wait is shielded: cancelling the caller
-/// cancels the scope's threads, whose end it then sees.
+/// Waits until all threads of the scope have ended. The wait is shielded: cancelling the caller, or
+/// its deadline, cuts off the scope's threads, whose end it then sees. If one was cut off that
+/// nobody joined, and the caller is to end too, the caller is unwound here.
 ///
 /// # Panics
 ///
@@ -75,9 +80,15 @@ where
     inplace::end_scope(&scope.data, WaitKind::Scope, site);
     scope.data.close();
     match result {
-        Err(payload) => door::unwind_by(payload),
+        Err(payload) => cut::unwind_by(payload),
         Ok(_) if scope.data.has_panicked() => panic!("a scoped thread panicked"),
-        Ok(value) => value,
+        Ok(value) => {
+            if scope.data.was_cut_off() {
+                // If the caller is to end as well, what the scope was for has not been done.
+                cut::cut_off_if_due();
+            }
+            value
+        }
     }
 }
 
@@ -100,9 +111,50 @@ impl<'scope, 'env> Scope<'scope, 'env> {
         let order = Order { scope: self.data(), ..Order::plain(Location::caller()) };
         // SAFETY: S1: the scope waits for the thread before anything of `'scope` ends.
         match unsafe { spawn::spawn(order, f) } {
-            Ok(thread) => ScopedJoinHandle::new(JoinInner::new(thread)),
+            Ok(thread) => ScopedJoinHandle::of(thread),
             Err(error) => panic!("failed to spawn thread: {error}"),
         }
+    }
+
+    /// Asks all threads of the scope to end, those that are spawned into it later too.
+    ///
+    /// What runs in the closure of [`scope`] itself goes on. See
+    /// [`JoinHandle::cancel`](crate::thread::JoinHandle::cancel) for how a thread ends. Does not
+    /// wait, and never switches.
+    ///
+    /// # Errors
+    ///
+    /// In a program built with `panic = "abort"`.
+    #[track_caller]
+    pub fn cancel(&self) -> std::result::Result<(), CancelError> {
+        self.cancel_for(None, Location::caller())
+    }
+
+    /// Does the same and says why; see
+    /// [`JoinHandle::cancel_with`](crate::thread::JoinHandle::cancel_with).
+    ///
+    /// # Errors
+    ///
+    /// In a program built with `panic = "abort"`.
+    #[track_caller]
+    pub fn cancel_with(
+        &self,
+        why: impl Into<Cow<'static, str>>,
+    ) -> std::result::Result<(), CancelError> {
+        self.cancel_for(Some(why.into()), Location::caller())
+    }
+
+    fn cancel_for(
+        &self,
+        why: Option<Cow<'static, str>>,
+        site: &'static Location<'static>,
+    ) -> std::result::Result<(), CancelError> {
+        if cfg!(panic = "abort") {
+            return Err(CancelError {});
+        }
+        let reason = CancelReason::by_me(CancelKind::Requested, site, why);
+        door::cancel_scope(&self.data, &reason);
+        Ok(())
     }
 
     pub(super) fn data(&self) -> *const ScopeData {
@@ -117,6 +169,10 @@ impl fmt::Debug for Scope<'_, '_> {
 }
 
 impl<'scope, T> ScopedJoinHandle<'scope, T> {
+    pub(crate) fn of(thread: HeaderRef) -> ScopedJoinHandle<'scope, T> {
+        ScopedJoinHandle::new(JoinInner::new(thread))
+    }
+
     pub(super) fn new(inner: JoinInner<T>) -> ScopedJoinHandle<'scope, T> {
         ScopedJoinHandle { inner, scope: PhantomData }
     }
@@ -150,8 +206,23 @@ impl<'scope, T> ScopedJoinHandle<'scope, T> {
     /// # Errors
     ///
     /// In a program built with `panic = "abort"`.
+    #[track_caller]
     pub fn cancel(&self) -> std::result::Result<(), CancelError> {
-        self.inner.cancel()
+        self.inner.cancel(None, Location::caller())
+    }
+
+    /// Does the same and says why; see
+    /// [`JoinHandle::cancel_with`](crate::thread::JoinHandle::cancel_with).
+    ///
+    /// # Errors
+    ///
+    /// In a program built with `panic = "abort"`.
+    #[track_caller]
+    pub fn cancel_with(
+        &self,
+        why: impl Into<Cow<'static, str>>,
+    ) -> std::result::Result<(), CancelError> {
+        self.inner.cancel(Some(why.into()), Location::caller())
     }
 }
 
@@ -205,6 +276,6 @@ where
     }
     match thread.join(site) {
         Ok(value) => Ok(value),
-        Err(payload) => door::unwind_by(payload),
+        Err(payload) => cut::unwind_by(payload),
     }
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 use crate::sched::seeded::{Outsiders, Plan, Trace};
-use crate::task::header::{self, BlockCache};
+use crate::task::numbers::{self, BlockCache};
 use crate::task::{Header, current};
 
 /// See the file's comment.
@@ -70,14 +70,16 @@ impl RemoteRun {
     pub(crate) fn outside_id(&self) -> NonZeroU64 {
         // ORDERING: Relaxed; only uniqueness matters.
         match self.spawned_outside.fetch_add(1, Ordering::Relaxed) {
-            0 => header::seeded_id(self.number, 0),
-            more => header::seeded_id(self.number, header::SEEDED_NUMBERS_MAX.saturating_add(more)),
+            0 => numbers::seeded_id(self.number, 0),
+            more => {
+                numbers::seeded_id(self.number, numbers::SEEDED_NUMBERS_MAX.saturating_add(more))
+            }
         }
     }
 
     /// Whether `thread` is one of the run's.
     pub(super) fn owns(&self, id: NonZeroU64) -> bool {
-        header::seeded_run(id) == Some(self.number)
+        numbers::seeded_run(id) == Some(self.number)
     }
 
     /// Notes that something came from outside, so that the seed alone no longer decides. Says so,
@@ -133,7 +135,7 @@ impl Drop for RemoteRun {
 
 /// The run to which `thread` belongs, if it belongs to one.
 fn run_of(thread: &Header) -> Option<Arc<RemoteRun>> {
-    let number = header::seeded_run(thread.id)?;
+    let number = numbers::seeded_run(thread.id)?;
     runs().as_ref()?.get(&number)?.upgrade()
 }
 

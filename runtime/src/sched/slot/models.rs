@@ -109,7 +109,7 @@ impl World {
     }
 
     fn wait(&self) {
-        let sequence = self.owner.begin_wait(Accepts { permit: false, cancel: false });
+        let sequence = self.owner.begin_wait(Accepts::NOTHING);
         if self.slot.announce_wait(sequence) {
             if self.owner.commit_wait() == Commit::Waiting {
                 self.scheduled.wait();

@@ -13,7 +13,7 @@ use super::{Ended, Leave, Queue, Request, wait, wait_in_queue, wake};
 use crate::clock;
 use crate::primitives::{AtomicU32, Ordering, check, check_within};
 use crate::sched::door;
-use crate::task::{HeaderRef, Reason, WaitKind, current};
+use crate::task::{CancelReason, HeaderRef, Reason, WaitKind, current};
 
 #[track_caller]
 fn reason() -> Reason {
@@ -36,7 +36,7 @@ pub(crate) fn myself() -> HeaderRef {
 /// A thread that cancels the current one.
 pub(crate) fn spawn_canceller() -> thread::JoinHandle<()> {
     let me = myself();
-    thread::spawn(move || door::cancel(&me))
+    thread::spawn(move || door::cancel(&me, &CancelReason::of_model()))
 }
 
 /// Whether `wait` was ended by a cancellation.

@@ -6,7 +6,7 @@ use loom::thread;
 
 use super::Barrier;
 use crate::primitives::{AtomicUsize, Ordering, check_within};
-use crate::sched::door;
+use crate::sched::cut::Shield;
 use crate::sync::address::models::{ends_cancelled, spawn_canceller};
 
 #[test]
@@ -70,7 +70,7 @@ fn cancelled_one_has_not_come_or_all_have() {
         if barrier.raw.generation.load(Ordering::Relaxed) == 0 {
             // It has not come.
             assert!(!passed);
-            let _shield = door::Shield::raise();
+            let _shield = Shield::raise();
             barrier.wait();
         }
         other.join().unwrap();

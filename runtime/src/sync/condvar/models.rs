@@ -7,9 +7,11 @@ use loom::thread;
 
 use super::Condvar;
 use crate::primitives::check_within;
+use crate::sched::cut::Shield;
 use crate::sched::door;
 use crate::sync::Mutex;
 use crate::sync::address::models::{SOME_TIME, ends_cancelled, myself};
+use crate::task::CancelReason;
 
 struct World {
     /// How many may go.
@@ -114,7 +116,7 @@ fn notification_of_a_cancelled_waiter_goes_to_the_next() {
                 *tickets += 1;
                 world.changed.notify_one();
                 // Who was notified may wait for the mutex now.
-                door::cancel(&me);
+                door::cancel(&me, &CancelReason::of_model());
                 drop(tickets);
             })
         };
@@ -122,7 +124,7 @@ fn notification_of_a_cancelled_waiter_goes_to_the_next() {
         let cancelled = ends_cancelled(|| world.take_one());
         canceller.join().unwrap();
         if !cancelled {
-            let _shield = door::Shield::raise();
+            let _shield = Shield::raise();
             world.give_one();
         }
         other.join().unwrap();

@@ -8,6 +8,7 @@ use super::Event;
 use crate::primitives::{AtomicU32, Ordering, check_within};
 use crate::sched::door;
 use crate::sync::address::models::{SOME_TIME, ends_cancelled, myself};
+use crate::task::CancelReason;
 
 struct World {
     event: Event,
@@ -103,7 +104,7 @@ fn cancelled_waiter_takes_nobody_elses_wake_along() {
         let other = spawn(&world, |world| world.event.wait());
         let me = myself();
         let canceller = spawn(&world, move |world| {
-            door::cancel(&me);
+            door::cancel(&me, &CancelReason::of_model());
             world.event.set();
         });
         let _ = ends_cancelled(|| world.event.wait());

@@ -11,7 +11,7 @@ use super::FORCED;
 use super::raw::{RawOnce, Rules};
 use crate::primitives::{AtomicUsize, Ordering, check_within};
 use crate::sync::address::models::{ends_cancelled, spawn_canceller};
-use crate::task::packet::Cancelled;
+use crate::task::{CancelReason, Cancelled};
 
 struct World {
     once: RawOnce,
@@ -48,7 +48,7 @@ impl World {
 
 /// Unwinds as a cancellation does.
 fn cancelled() {
-    resume_unwind(Cancelled::payload());
+    resume_unwind(Cancelled::unstarted(CancelReason::of_model()));
 }
 
 /// Unwinds as a panic does.

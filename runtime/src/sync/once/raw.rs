@@ -33,7 +33,7 @@ use crate::primitives::{AtomicU32, Ordering, const_fn};
 use crate::sched::door;
 use crate::sync::address::{self, Queue};
 use crate::sync::holder::Holder;
-use crate::task::packet::Cancelled;
+use crate::task::Cancelled;
 use crate::task::{Reason, WaitKind};
 
 /// The word, and who runs the closure.

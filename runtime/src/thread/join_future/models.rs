@@ -49,7 +49,7 @@ fn spawn(outcome: &Outcome) -> (JoinFuture<Outcome>, thread::JoinHandle<()>) {
         let carried = carried;
         // SAFETY: the scheduler's reference, which is given up below.
         let header = unsafe { carried.0.as_ref() };
-        life::run_closure(header, false, None);
+        life::run_closure(header, None, None);
         let at_end = life::end_user_code(header, || (), || ());
         // SAFETY: S1: it has ended just now.
         if let Some(waker) = unsafe { life::announce_end(carried.0, ptr::null(), at_end) } {

@@ -59,7 +59,7 @@ impl World {
     fn wait(&self) {
         if !self.scope.is_empty() {
             self.scope.merge();
-            let nothing = Accepts { permit: false, cancel: false };
+            let nothing = Accepts::NOTHING;
             let state = &self.parent.state;
             let sequence = state.begin_wait(nothing);
             if self.scope.announce_wait(sequence) {

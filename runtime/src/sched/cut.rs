@@ -1,0 +1,375 @@
+//! Cutting off: what ends a thread, or a region that it is in, from outside, and how it is unwound.
+//!
+//! Three things may end a thread before it ends by itself: somebody cancels it, or its runtime is
+//! shut down; a region that it is in is cancelled; a deadline passes that is in force. All of them
+//! are found here, at the calls that may wait, and become one payload, [`Cancelled`], which unwinds
+//! the thread to where the end is: to its own, or to the frame of the region. No panic hook runs.
+//!
+//! Where several are due, the outermost wins: what lies within ends with it. Of deadlines only the
+//! one counts that comes first.
+//!
+//! Nothing is cut off while it unwinds already, since a second panic would abort the process, nor
+//! where the runtime itself has to see the end of a wait ([`Shield`]). A thread that catches the
+//! payload and goes on is cut off again at its next call.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
+use std::ptr;
+
+use crate::clock;
+use crate::sched::door;
+use crate::sched::shared::Shared;
+use crate::sched::worker::Core;
+use crate::task::region::{self, Region};
+use crate::task::{Accepts, CancelReason, Cancelled, Header, Kind, Reason, current, family};
+
+/// Keeps everything from being cut off on the current thread as long as it lives: for waits whose
+/// end the thread has to see. Cancellations still reach those that the wait is for.
+pub(crate) struct Shield(current::Me);
+
+impl Shield {
+    pub(crate) fn raise() -> Shield {
+        let me = current::me();
+        // At most one frame of the runtime's at a time holds one, and destructors within it.
+        me.shield.set(me.shield.get().checked_add(1).unwrap_or_else(|| {
+            crate::os::abort_with("more than 65,535 waits lie within each other on one thread")
+        }));
+        Shield(me)
+    }
+}
+
+impl Drop for Shield {
+    fn drop(&mut self) {
+        self.0.shield.set(self.0.shield.get() - 1);
+    }
+}
+
+/// What ends, and with it what to blame.
+#[derive(Clone, Copy)]
+pub(super) enum Verdict<'a> {
+    /// The thread, which was cancelled.
+    Thread,
+    /// The thread, with its runtime.
+    Shutdown,
+    /// A region: its own, or the one whose deadline it has inherited.
+    Region(&'a Region),
+}
+
+/// Whether something may unwind `me` from here.
+#[inline(always)]
+pub(super) fn deliverable(me: &Header) -> bool {
+    cfg!(panic = "unwind") && me.shield.get() == 0 && !std::thread::panicking()
+}
+
+/// What may end a wait of `me` that begins now.
+#[inline(always)]
+pub(super) fn accepts(me: &Header, permit: bool) -> Accepts {
+    let interrupt = deliverable(me);
+    Accepts { permit, cancel: interrupt && !me.sheltered.get(), interrupt }
+}
+
+/// What ends the current thread, or a part of it; `None`: it goes on.
+#[inline(always)]
+pub(super) fn verdict(me: &Header) -> Option<Verdict<'_>> {
+    enter_family(me);
+    if me.state.is_called_off() || me.bounded.get() || is_shut_down(me) {
+        return verdict_in_full(me);
+    }
+    None
+}
+
+#[inline(always)]
+fn is_shut_down(me: &Header) -> bool {
+    Core::current().is_some_and(|core| core.cancels_all(me))
+}
+
+#[cold]
+fn verdict_in_full(me: &Header) -> Option<Verdict<'_>> {
+    let mut late = late(me);
+    let mut found = None;
+    for region in region::chain(region::innermost(me)) {
+        if region.is_shield() {
+            return found;
+        }
+        if late.is_some_and(|late| ptr::eq(late, region)) {
+            found = late.take().map(Verdict::Region);
+        } else if region.is_cancelled() {
+            found = Some(Verdict::Region(region));
+        }
+    }
+    if me.state.is_cancelled() {
+        Some(Verdict::Thread)
+    } else if is_shut_down(me) {
+        Some(Verdict::Shutdown)
+    } else {
+        // An inherited one lies around all of its own.
+        late.map(Verdict::Region).or(found)
+    }
+}
+
+/// The region whose deadline is in force and has passed.
+fn late(me: &Header) -> Option<&Region> {
+    let nearest = nearest(me)?;
+    let deadline = nearest.deadline()?;
+    (deadline <= clock::now()).then_some(nearest)
+}
+
+/// The region whose deadline is in force for the current thread.
+pub(super) fn nearest(me: &Header) -> Option<&Region> {
+    if !me.bounded.get() {
+        return None;
+    }
+    // SAFETY: a region lies in its frame as long as somebody is in it; see `region`.
+    unsafe { region::nearest(me).as_ref() }
+}
+
+/// The deadline in force for the current thread.
+pub(crate) fn current_deadline() -> Option<std::time::Instant> {
+    nearest(&current::me())?.deadline()
+}
+
+/// Why the current thread, or a part of it, is to end, if it is.
+pub(crate) fn reason_here() -> Option<CancelReason> {
+    let me = current::me();
+    verdict(&me).map(|verdict| reason(&me, verdict))
+}
+
+/// The same for those who work for `me`, the current thread; nothing, where that cannot be unwound.
+pub(super) fn reason_to_pass_on(me: &Header) -> Option<CancelReason> {
+    if deliverable(me) { verdict(me).map(|verdict| reason(me, verdict)) } else { None }
+}
+
+fn reason(me: &Header, verdict: Verdict<'_>) -> CancelReason {
+    match verdict {
+        Verdict::Region(region) => region.reason(),
+        Verdict::Shutdown => shutdown_reason(),
+        Verdict::Thread => me.why().unwrap_or_else(shutdown_reason),
+    }
+}
+
+#[cold]
+fn shutdown_reason() -> CancelReason {
+    match Core::current() {
+        Some(core) => CancelReason::shutdown(&core.shared.config.name),
+        None => CancelReason::shutdown(""),
+    }
+}
+
+/// Cuts `me` off, the current thread, in a call that has yet to wait.
+#[inline(always)]
+pub(super) fn cut_off_if_called(me: &Header) {
+    if verdict(me).is_some() && deliverable(me) {
+        cut_off_here(me);
+    }
+}
+
+#[cold]
+pub(super) fn cut_off_here(me: &Header) -> ! {
+    if let Some(Verdict::Shutdown) = verdict(me) {
+        door::cancel(me, &shutdown_reason());
+    }
+    // A thread that catches each delivery and goes on comes here again and again; without a turn
+    // for the others it would keep its worker from them, and from its orders.
+    if let Some(core) = Core::current().filter(|_| me.kind == Kind::Green) {
+        core.suspend_yielding(me);
+    }
+    cut_off(me, None)
+}
+
+/// Cuts `me` off, the current thread, for which there is a verdict. `wait` is what it waited for.
+#[cold]
+pub(super) fn cut_off(me: &Header, wait: Option<Reason>) -> ! {
+    let Some(verdict) = verdict(me) else {
+        crate::os::abort_with("a thread was woken to be cut off, and nothing has called it off");
+    };
+    let target = match verdict {
+        Verdict::Region(region) => {
+            region.note_delivered(me);
+            region.address()
+        }
+        _ => 0,
+    };
+    resume_unwind(Cancelled::here(reason(me, verdict), wait, target))
+}
+
+/// Goes on unwinding by what has unwound a part of the current thread, or another one that it has
+/// waited for.
+#[cold]
+pub(crate) fn unwind_by(payload: Box<dyn Any + Send>) -> ! {
+    match payload.downcast::<Cancelled>() {
+        Ok(cancelled) if !cancelled.is_mine() => {
+            let me = current::me();
+            if verdict(&me).is_some() {
+                cut_off(&me, cancelled.cut());
+            }
+            // Only the other one was cancelled, and what it owed will never be there.
+            resume_unwind(Cancelled::here(cancelled.reason().clone(), cancelled.cut(), 0))
+        }
+        Ok(cancelled) => resume_unwind(cancelled),
+        Err(payload) => resume_unwind(payload),
+    }
+}
+
+/// Cuts the current thread off, in a call that has yet to wait, if it is to end and can.
+pub(crate) fn cut_off_if_due() {
+    cut_off_if_called(&current::me());
+}
+
+/// Unwinds the current thread, for another one that it needs was cut off for `reason`. Returns,
+/// where nothing can be unwound.
+pub(crate) fn unwind_for(reason: CancelReason) {
+    let me = current::me();
+    if deliverable(&me) {
+        cut_off_if_called(&me);
+        resume_unwind(Cancelled::here(reason, None, 0));
+    }
+}
+
+/// If what has ended another thread, `payload`, is about to end the current one too, it ends here:
+/// whether the other's end or its own comes first, the program should not have to ask.
+#[cold]
+pub(crate) fn follow(payload: &(dyn Any + Send), wait: Reason) {
+    let me = current::me();
+    if payload.is::<Cancelled>() && deliverable(&me) && verdict(&me).is_some() {
+        cut_off(&me, Some(wait));
+    }
+}
+
+/// Runs `f` in `region`. `Err`: the region has ended before `f`.
+pub(crate) fn within<T>(region: &Region, f: impl FnOnce() -> T) -> Result<T, Box<Cancelled>> {
+    during(region, || catch_unwind(AssertUnwindSafe(f))).map_err(|payload| {
+        match payload.downcast::<Cancelled>() {
+            Ok(cancelled) if was_for(region, &cancelled) => cancelled,
+            Ok(cancelled) => resume_unwind(cancelled),
+            Err(payload) => resume_unwind(payload),
+        }
+    })
+}
+
+/// Runs `f`, which does not unwind, in `region`.
+pub(crate) fn during<T>(region: &Region, f: impl FnOnce() -> T) -> T {
+    /// A frame without one would leave a region entered that is gone.
+    struct NoWayOut;
+
+    impl Drop for NoWayOut {
+        fn drop(&mut self) {
+            crate::os::abort_with("a region was left by unwinding");
+        }
+    }
+
+    let me = current::me();
+    let guard = NoWayOut;
+    // SAFETY: S1: it is left below, on the one way out; the reference keeps it where it is.
+    unsafe { region.enter(&me) };
+    let value = f();
+    region.leave(&me);
+    std::mem::forget(guard);
+    value
+}
+
+/// Whether `cancelled` has unwound the current thread for the end of `region`, which it has left.
+#[cold]
+pub(crate) fn was_for(region: &Region, cancelled: &Cancelled) -> bool {
+    region.is_delivered() && cancelled.is_for(region.address())
+}
+
+/// What an arm of a `join` takes over from the thread that it works for.
+#[derive(Clone, Copy)]
+pub(super) struct Legacy {
+    nearest: *const Region,
+    sheltered: bool,
+}
+
+impl Legacy {
+    /// That of `me`, the current thread.
+    #[inline(always)]
+    pub(super) fn of(me: &Header) -> Legacy {
+        let in_destructor = !deliverable(me);
+        let nearest = match me.bounded.get() && !in_destructor {
+            true => region::nearest(me),
+            false => ptr::null(),
+        };
+        Legacy { nearest, sheltered: in_destructor || me.sheltered.get() }
+    }
+
+    /// Whether cancellations are kept away.
+    pub(super) fn is_sheltered(self) -> bool {
+        self.sheltered
+    }
+
+    /// Runs `f`, an arm, on a thread of its own.
+    ///
+    /// # Safety
+    /// S1: the thread whose legacy it is waits for `f` in the same regions.
+    #[inline]
+    pub(super) unsafe fn run<T>(self, f: impl FnOnce() -> T) -> T {
+        if self.nearest.is_null() && !self.sheltered {
+            return f();
+        }
+        // SAFETY: S1 is ours of the same number.
+        unsafe { self.run_within(f) }
+    }
+
+    /// # Safety
+    /// S1: as for [`Legacy::run`].
+    #[cold]
+    unsafe fn run_within<T>(self, f: impl FnOnce() -> T) -> T {
+        let me = current::me();
+        let shield = Region::shield(Location::caller());
+        // SAFETY: S1: the owner is in the region until it has seen the end of `f` (S1).
+        let heir = unsafe { Region::heir_of(self.nearest) };
+        if self.sheltered {
+            // SAFETY: S1: it is left below, on the one way out, and stays in this frame.
+            unsafe { shield.enter(&me) };
+        }
+        // SAFETY: S1: as above.
+        unsafe { heir.enter(&me) };
+        let result = catch_unwind(AssertUnwindSafe(f));
+        heir.leave(&me);
+        if self.sheltered {
+            shield.leave(&me);
+        }
+        match result {
+            Ok(value) => value,
+            Err(payload) => resume_unwind(payload),
+        }
+    }
+}
+
+/// Whether cancellations from above find `me`: it is no scope's child, or was entered as one.
+#[inline(always)]
+pub(super) fn is_in_family(me: &Header) -> bool {
+    // ORDERING: Relaxed; a thread that was entered stays so, and this is the thread itself.
+    me.scope.get().is_null() || me.linked.load(std::sync::atomic::Ordering::Relaxed)
+}
+
+/// Makes a scope's child findable for cancellations from above, once.
+#[inline(always)]
+pub(super) fn enter_family(me: &Header) {
+    if !is_in_family(me) {
+        enter_family_first(me);
+    }
+}
+
+#[cold]
+fn enter_family_first(me: &Header) {
+    for (late, reason) in family::enter_lists(me) {
+        door::cancel(&late, &reason);
+    }
+}
+
+/// Why a thread that is about to begin shall not: it was cancelled, by its handle or with others,
+/// or its deadline has passed.
+/// `ended` is the runtime, if it is shut down.
+#[inline]
+pub(super) fn born_cancelled(header: &Header, ended: Option<&Shared>) -> Option<CancelReason> {
+    if header.state.is_cancelled() {
+        return Some(reason(header, Verdict::Thread));
+    }
+    if let Some(shared) = ended {
+        return Some(CancelReason::shutdown(&shared.config.name));
+    }
+    // SAFETY: a scope outlives its children.
+    let scope = unsafe { header.scope.get().as_ref() }?;
+    scope.called_off().or_else(|| late(header).map(Region::reason))
+}
