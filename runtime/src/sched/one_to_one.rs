@@ -63,10 +63,11 @@ impl OneToOne {
     pub(crate) fn reap(&self) {
         let ended: Vec<_> = {
             let mut book = self.book();
-            let mut ending = std::mem::take(&mut book.ending);
-            // A thread that spawns while it ends itself is left to its joiner.
-            book.ending = ending.extract_if(.., |id| book.is_of_caller(*id)).collect();
-            ending.iter().filter_map(|id| book.threads.remove(id)?.kernel).collect()
+            let ending = std::mem::take(&mut book.ending);
+            let (ended, left) = ending.into_iter().partition(|id| book.may_be_joined(*id));
+            book.ending = left;
+            let ended: Vec<NonZeroU64> = ended;
+            ended.iter().filter_map(|id| book.threads.remove(id)?.kernel).collect()
         };
         for kernel in ended {
             join_kernel(kernel);
@@ -88,10 +89,12 @@ impl OneToOne {
 }
 
 impl Book {
-    /// Whether it is the caller that is the kernel thread of `id`.
-    fn is_of_caller(&self, id: NonZeroU64) -> bool {
-        let kernel = self.threads.get(&id).and_then(|entry| entry.kernel.as_ref());
-        kernel.is_some_and(|kernel| kernel.thread().id() == std::thread::current().id())
+    /// Whether the caller may join the kernel thread of `id`. Else it is left to its joiner: it is
+    /// the caller, who spawns while it ends itself, or its start has yet to be entered here.
+    fn may_be_joined(&self, id: NonZeroU64) -> bool {
+        let Some(entry) = self.threads.get(&id) else { return true };
+        let kernel = entry.kernel.as_ref();
+        kernel.is_some_and(|kernel| kernel.thread().id() != std::thread::current().id())
     }
 }
 
