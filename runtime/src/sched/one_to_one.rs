@@ -64,7 +64,10 @@ impl OneToOne {
         let ended: Vec<_> = {
             let mut book = self.book();
             let ending = std::mem::take(&mut book.ending);
-            ending.iter().filter_map(|id| book.threads.remove(id)?.kernel).collect()
+            let (ended, left) = ending.into_iter().partition(|id| book.may_be_joined(*id));
+            book.ending = left;
+            let ended: Vec<NonZeroU64> = ended;
+            ended.iter().filter_map(|id| book.threads.remove(id)?.kernel).collect()
         };
         for kernel in ended {
             join_kernel(kernel);
@@ -82,6 +85,16 @@ impl OneToOne {
         if let Some(kernel) = entry.and_then(|entry| entry.kernel) {
             join_kernel(kernel);
         }
+    }
+}
+
+impl Book {
+    /// Whether the caller may join the kernel thread of `id`. Else it is left to its joiner: it is
+    /// the caller, who spawns while it ends itself, or its start has yet to be entered here.
+    fn may_be_joined(&self, id: NonZeroU64) -> bool {
+        let Some(entry) = self.threads.get(&id) else { return true };
+        let kernel = entry.kernel.as_ref();
+        kernel.is_some_and(|kernel| kernel.thread().id() != std::thread::current().id())
     }
 }
 
