@@ -193,7 +193,6 @@ const THREADS: [Row; 10] = [
                 scope.spawn(|| thread::sleep(HOUR));
                 scope.spawn(|| thread::scope(|inner| drop(inner.spawn(|| thread::sleep(HOUR)))));
             });
-            thread::yield_now();
         });
     }),
 ];
