@@ -38,6 +38,13 @@ impl Shield {
     }
 }
 
+/// Keeps the current thread from being cut off, if it is to end: for destructors that run for its
+/// end, and not while it unwinds. Those of a thread that ends by itself are as cancellable as it
+/// is.
+pub(super) fn shield_of_end(me: &Header) -> Option<Shield> {
+    (deliverable(me) && verdict(me).is_some()).then(Shield::raise)
+}
+
 impl Drop for Shield {
     fn drop(&mut self) {
         self.0.shield.set(self.0.shield.get() - 1);
@@ -128,6 +135,12 @@ pub(crate) fn current_deadline() -> Option<std::time::Instant> {
     nearest(&current::me())?.deadline()
 }
 
+/// Whether something may cut `me` off, the current thread, during a wait that is not at the door.
+pub(crate) fn may_be_cut_off(me: &Header) -> bool {
+    deliverable(me)
+        && (me.bounded.get() || !me.scope.get().is_null() || !region::innermost(me).is_null())
+}
+
 /// Why the current thread, or a part of it, is to end, if it is.
 pub(crate) fn reason_here() -> Option<CancelReason> {
     let me = current::me();
@@ -196,6 +209,12 @@ pub(crate) fn unwind_by(payload: Box<dyn Any + Send>) -> ! {
     match payload.downcast::<Cancelled>() {
         Ok(cancelled) if !cancelled.is_mine() => {
             let me = current::me();
+            let mut regions = region::chain(region::innermost(&me));
+            if let Some(region) = regions.find(|region| cancelled.is_for(region)) {
+                // Inherited from here. By its own clock, the other thread was late.
+                let reason = cancelled.reason().clone();
+                resume_unwind(Cancelled::here(&me, reason, cancelled.cut(), Some(region)));
+            }
             if verdict(&me).is_some() {
                 cut_off(&me, cancelled.cut());
             }

@@ -320,8 +320,8 @@ impl Drop for Cancelled {
     fn drop(&mut self) {
         if let Some((thread, number)) = self.unwinds {
             let me = current::me();
-            // Elsewhere it is a joiner's, and the thread has ended. With another number it was kept,
-            // and another one unwinds.
+            // Elsewhere it is a joiner's, and the thread has ended. With another number it was
+            // kept, and another one unwinds.
             if me.id == thread && me.cut_number.get() == number {
                 me.cut_number.set(0);
             }

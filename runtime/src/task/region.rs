@@ -48,10 +48,11 @@ pub(crate) struct Region {
     pub(super) why: ReasonCell,
     /// What it is known by for ever. Of one that stands for another: of that.
     id: Cell<Option<RegionId>>,
-    /// HOME-ONLY of the owner. The number of the last payload that has unwound for its end; 0: none.
+    /// HOME-ONLY of the owner. The number of the last payload that has unwound for its end; 0:
+    /// none.
     cut_number: Cell<u8>,
-    /// Whether it was entered in a destructor while its thread unwound: what lies around it has
-    /// ended already, and does not reach into it.
+    /// Whether it was entered in a destructor while its thread unwound: what lies around it may
+    /// have ended already, and does not reach into it.
     is_apart: Cell<bool>,
 }
 
@@ -170,7 +171,7 @@ impl Region {
             _ => (me.id, count),
         }));
         self.outer.set(extra.region.get());
-        self.is_apart.set(is_in_destructor(me) && !lies_apart(extra.region.get()));
+        self.is_apart.set(is_in_destructor(me));
         if self.kind == Kind::Shield {
             return self.enter_shield(me);
         }
@@ -266,21 +267,9 @@ pub(super) fn chain_in_reach<'a>(innermost: *const Region) -> impl Iterator<Item
     })
 }
 
-/// Whether one of the regions was entered in the destructor that runs, or in one around it.
-fn lies_apart(innermost: *const Region) -> bool {
-    chain(innermost).any(|region| region.is_apart.get())
-}
-
 /// Whether `me`, the current thread, unwinds or waits where nothing may unwind it.
 pub(super) fn is_in_destructor(me: &Header) -> bool {
     me.shield.get() > 0 || std::thread::panicking()
-}
-
-/// The region in which a scope is opened by `me`, the current thread; null for none.
-pub(super) fn for_scope(me: &Header) -> *const Region {
-    let innermost = innermost(me);
-    // In a destructor, those in which the thread unwinds have ended.
-    if is_in_destructor(me) && !lies_apart(innermost) { ptr::null() } else { innermost }
 }
 
 /// The innermost region of `me`, the current thread; null for none.

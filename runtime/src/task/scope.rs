@@ -82,10 +82,18 @@ impl ScopeData {
     /// A scope of `parent`, the current thread, without children. It must stay where it is from
     /// the first child on until [`ScopeData::close`].
     pub(crate) fn new(parent: &Header) -> ScopeData {
-        // Who cannot be unwound itself must see its children end as they would.
+        // Who cannot be unwound itself must see its children end as they would, and what it unwinds
+        // for lies around it.
+        match region::is_in_destructor(parent) {
+            true => ScopeData::within(parent, ptr::null()),
+            false => ScopeData::within(parent, region::innermost(parent)),
+        }
+    }
+
+    /// The same in `region`, which `parent` has entered last.
+    pub(crate) fn within(parent: &Header, region: *const Region) -> ScopeData {
         let in_destructor = region::is_in_destructor(parent);
-        let region = region::for_scope(parent);
-        let nearest = match parent.bounded.get() && !(in_destructor && region.is_null()) {
+        let nearest = match parent.bounded.get() && !in_destructor {
             true => region::nearest(parent),
             false => ptr::null(),
         };
