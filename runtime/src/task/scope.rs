@@ -83,13 +83,14 @@ impl ScopeData {
     /// the first child on until [`ScopeData::close`].
     pub(crate) fn new(parent: &Header) -> ScopeData {
         // Who cannot be unwound itself must see its children end as they would.
-        let in_destructor = parent.shield.get() > 0 || std::thread::panicking();
-        let nearest = match parent.bounded.get() && !in_destructor {
+        let in_destructor = region::is_in_destructor(parent);
+        let region = region::for_scope(parent);
+        let nearest = match parent.bounded.get() && !(in_destructor && region.is_null()) {
             true => region::nearest(parent),
             false => ptr::null(),
         };
         ScopeData {
-            region: region::innermost(parent),
+            region,
             nearest,
             sheltered: in_destructor || parent.sheltered.get(),
             why: ReasonCell::new(),
@@ -202,6 +203,12 @@ impl ScopeData {
     pub(crate) fn was_cut_off(&self) -> bool {
         // ORDERING: Relaxed; as above.
         self.unseen.load(StdOrdering::Relaxed) & CUT_OFF != 0
+    }
+
+    /// Whether the end of the runtime does not cancel the children.
+    #[inline]
+    pub(crate) fn is_kept(&self) -> bool {
+        self.sheltered || self.parent().is_kept()
     }
 
     /// Ends a child's membership. Gives the parent and the wait to end, if that child was the
