@@ -62,7 +62,26 @@ fn threads_waits_scopes_and_arms_work_without_unwinding() {
 fn cancel_gives_an_error_that_names_the_profile_setting() {
     for mapping in ["1:1", "n:1", "m:n"] {
         let ended = run("cancel", mapping).exited_with(0);
-        ended.prints(&["cancel: threads cannot be cancelled", "panic = \"abort\" in its profile"]);
+        let whole = "threads cannot be cancelled: cancellation unwinds them";
+        let ended = ended.prints(&[&format!("cancel: {whole}"), &format!("scope: {whole}")]);
+        ended.prints(&["panic = \"abort\" in its profile"]).does_not_say("panicked");
+    }
+}
+
+#[test]
+fn deadlines_refuse_to_call_and_name_the_profile_setting() {
+    for mapping in ["1:1", "n:1", "m:n"] {
+        let ended = run("deadlines", mapping).exited_with(0);
+        let why = "no deadline can end calls: cancellation unwinds them, and this program was \
+                   built with panic = \"abort\" in its profile";
+        ended.prints(&[&format!("timeout: {why}"), &format!("deadline: {why}")]);
+    }
+}
+
+#[test]
+fn groups_and_races_wait_until_all_have_ended() {
+    for mapping in ["1:1", "n:1", "m:n"] {
+        run("groups", mapping).exited_with(0).prints(&["groups work"]);
     }
 }
 
