@@ -1,0 +1,5 @@
+//! Ends: groups, races, shields, reasons, and the cancellation of scopes.
+#![forbid(unsafe_code)]
+
+mod groups;
+mod staging;
