@@ -2,4 +2,5 @@
 #![forbid(unsafe_code)]
 
 mod groups;
+mod limits;
 mod staging;
