@@ -3,4 +3,6 @@
 
 mod groups;
 mod limits;
+mod races;
+mod shields;
 mod staging;
