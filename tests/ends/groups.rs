@@ -1,5 +1,6 @@
 //! Groups: one error, everybody else cut off and joined, whoever fails, and wherever they wait.
 #![forbid(unsafe_code)]
+#![allow(clippy::unit_arg, reason = "a thread that only does something ends by `Ok(f())`")]
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -480,6 +481,7 @@ fn member_that_is_spawned_into_a_failed_group_never_runs() {
 }
 
 #[test]
+#[allow(clippy::result_large_err, reason = "that is the point")]
 fn results_and_errors_may_have_any_size_and_need_not_be_shared() {
     everywhere(|_| {
         let small = thread::group(|group| {

@@ -4,5 +4,6 @@
 mod groups;
 mod limits;
 mod races;
+mod reasons;
 mod shields;
 mod staging;

@@ -1,6 +1,7 @@
 //! Shields: nothing from outside ends what runs within, all of it is delivered after, and what is
 //! opened within is out of reach, too.
 #![forbid(unsafe_code)]
+#![allow(clippy::unit_arg, reason = "a thread that only does something ends by `Ok(f())`")]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
@@ -266,7 +267,7 @@ fn children_and_arms_opened_in_a_shield_are_cancelled_by_name_alone() {
                 scope.spawn(nap);
                 scope.spawn(|| thread::scope(|inner| _ = inner.spawn(nap)));
                 settle();
-                started.each_ref().map(|child| child.thread().unpark());
+                started.iter().for_each(|child| child.thread().unpark());
                 by_name.cancel_with("by name").unwrap();
                 let payload = by_name.join().unwrap_err();
                 let reason = payload.downcast::<Cancelled>().unwrap().reason().to_string();

@@ -87,7 +87,7 @@ pub(crate) const WAITS: [(&str, Wait); 15] = [
     ("write", |stage| drop(stage.read.write().unwrap())),
     ("semaphore", |stage| drop(stage.none.acquire())),
     ("event", |stage| stage.never.wait()),
-    ("barrier", |stage| drop(stage.alone.wait())),
+    ("barrier", |stage| _ = stage.alone.wait()),
     ("condvar", |stage| {
         let mut guard = stage.free.lock().unwrap();
         loop {
