@@ -18,15 +18,16 @@ use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::ptr;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
-use crate::sched::cut;
+use crate::sched::cut::{self, Shield};
 use crate::sched::door;
 use crate::sched::inplace;
 use crate::sched::spawn::{self, Order};
 use crate::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::task::cancelled::CancelKind;
+use crate::task::packet;
 use crate::task::region::Region;
 use crate::task::scope::ScopeData;
-use crate::task::{CancelReason, Cancelled, WaitKind, current};
+use crate::task::{CancelReason, Cancelled, Header, WaitKind, current};
 use crate::thread::{ScopedJoinHandle, Thread};
 
 pub use race::{Race, race};
@@ -126,11 +127,12 @@ where
     F: for<'scope> FnOnce(&'scope Group<'scope, 'env, E>) -> Result<R, E>,
     E: Send,
 {
+    let me = current::me();
     let region = Region::ends(None, None, site);
-    let (body, failure) = cut::during(&region, || {
+    let (body, failure) = cut::during(&me, &region, || {
         // It stays in this frame until the close below, which every way out passes: `f` is caught,
         // and the end of the scope is shielded.
-        let group = Group::new(kind, site);
+        let group = Group::new(&me, kind, site);
         let body = run_body(&group, f);
         inplace::end_scope(&group.data, WaitKind::Scope, site);
         group.data.close();
@@ -139,12 +141,12 @@ where
     });
     let value = match body {
         Ok(value) => value,
-        Err(cancelled) if cut::was_for(&region, &cancelled) => None,
+        Err(cancelled) if cancelled.is_for(&region) => None,
         Err(cancelled) => cut::unwind_by(cancelled),
     };
     match failure {
         Some(Failure::Error(error)) => Err(error),
-        Some(Failure::Panic(payload)) => resume_unwind(payload),
+        Some(Failure::Panic(payload)) => cut::unwind_by(payload),
         Some(Failure::CutOff(reason)) => {
             cut::unwind_for(reason);
             // Nothing can be unwound here, and the closure knows nothing of it.
@@ -173,7 +175,12 @@ where
         Err(payload) => payload,
     };
     match payload.downcast::<Cancelled>() {
-        Ok(cancelled) => Err(cancelled),
+        Ok(cancelled) if cut::reason_here().is_some() => Err(cancelled),
+        // That of another thread is to this one what a panic is.
+        Ok(cancelled) => {
+            group.fail(Failure::Panic(cancelled));
+            Ok(None)
+        }
         Err(payload) => {
             group.fail(Failure::Panic(payload));
             Ok(None)
@@ -182,11 +189,15 @@ where
 }
 
 impl<'scope, 'env, E> Group<'scope, 'env, E> {
-    /// A group of the current thread, whose innermost region is the group's. It must stay where it
-    /// is from the first spawn until its scope is closed.
-    fn new(kind: CancelKind, site: &'static Location<'static>) -> Group<'scope, 'env, E> {
+    /// A group of `me`, the current thread, whose innermost region is the group's. It must stay
+    /// where it is from the first spawn until its scope is closed.
+    fn new(
+        me: &Header,
+        kind: CancelKind,
+        site: &'static Location<'static>,
+    ) -> Group<'scope, 'env, E> {
         Group {
-            data: ScopeData::new(&current::me()),
+            data: ScopeData::new(me),
             failure: Mutex::new(None),
             limit: OnceLock::new(),
             kind,
@@ -208,9 +219,13 @@ impl<'scope, 'env, E> Group<'scope, 'env, E> {
             None => true,
             Some(first) => failure.is_own() && !first.is_own(),
         };
-        // What does not count is dropped when the lock is free.
-        let _before = if counts { place.replace(failure) } else { Some(failure) };
+        let before = if counts { place.replace(failure) } else { Some(failure) };
         drop(place);
+        if before.is_some() {
+            // Its destructor may wait and panic, and the thread may be called off by now.
+            let _shield = Shield::raise();
+            packet::drop_quietly(before);
+        }
     }
 
     /// The same for an own one of the current thread, which ends the group.
@@ -309,22 +324,25 @@ impl<E> Member<'_, '_, E> {
             Err(payload) => payload,
         };
         match payload.downcast::<Cancelled>() {
-            Ok(cancelled) => {
+            Ok(cancelled) if cut::reason_here().is_some() => {
                 self.group.note(Failure::CutOff(cancelled.reason().clone()));
                 resume_unwind(cancelled)
             }
-            Err(payload) => {
-                self.group.fail(Failure::Panic(payload));
-                None
-            }
+            // That of another thread is to this one what a panic is.
+            Ok(cancelled) => self.group.fail(Failure::Panic(cancelled)),
+            Err(payload) => self.group.fail(Failure::Panic(payload)),
         }
+        None
     }
 }
 
 impl<E> Drop for Member<'_, '_, E> {
     fn drop(&mut self) {
         if !self.has_run {
-            self.group.note(Failure::NotStarted);
+            match cut::why_unstarted() {
+                Some(reason) => self.group.note(Failure::CutOff(reason)),
+                None => self.group.fail(Failure::NotStarted),
+            }
         }
     }
 }

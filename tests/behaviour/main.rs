@@ -12,6 +12,7 @@ mod descend;
 mod fairness;
 mod in_place;
 mod join;
+mod late;
 mod loans;
 mod locals;
 mod memory;

@@ -326,6 +326,24 @@ fn thread_that_catches_a_cancellation_keeps_its_ticks() {
     }
 }
 
+#[sylvan::test(seeds = 20)]
+fn deadline_in_the_midst_of_a_period_leaves_the_tick_to_who_goes_on() {
+    for missed in MODES {
+        let begun = time::now();
+        let mut ticker = Ticker::new(HOUR).missed(missed);
+        let mut ticks = 0;
+        let cut = time::timeout(HOUR * 7 / 2, || {
+            while ticks < 100 {
+                ticker.tick();
+                ticks += 1;
+            }
+        });
+        assert!(cut.is_err());
+        assert_eq!((ticks, time::now()), (3, begun + HOUR * 7 / 2));
+        assert_eq!((ticker.tick(), time::now()), (begun + 4 * HOUR, begun + 4 * HOUR));
+    }
+}
+
 #[test]
 fn burst_without_waits_lets_others_run_and_ends_by_cancellation() {
     in_every_runtime(|_| {

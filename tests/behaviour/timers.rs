@@ -109,6 +109,32 @@ fn release_at_the_instant_of_the_timer_goes_to_one_who_waits() {
     });
 }
 
+/// Number 1, for a deadline around the wait: whoever is cut off has taken nothing along.
+#[test]
+fn release_at_the_instant_of_a_deadline_goes_to_one_who_waits() {
+    expect_both_outcomes(|| {
+        let semaphore = Semaphore::new(0);
+        let begun = time::now();
+        thread::scope(|scope| {
+            let timed = scope.spawn(|| {
+                let result = time::timeout(HOUR, || semaphore.acquire().forget());
+                assert_eq!(time::now(), begun + HOUR);
+                result.is_ok()
+            });
+            let patient = scope.spawn(|| semaphore.acquire().forget());
+            thread::sleep(HOUR);
+            semaphore.add_permits(1);
+            let had = timed.join().unwrap();
+            testing::wait_until_all_parked();
+            assert_eq!(patient.is_finished(), !had);
+            semaphore.add_permits(usize::from(had));
+            patient.join().unwrap();
+            assert_eq!(semaphore.available_permits(), 0);
+            had
+        })
+    });
+}
+
 /// Number 6: a sleeper that was interrupted stood in two queues. Here a cancellation comes as the
 /// timer fires; the thread goes on once, and all its later waits are cut off at once.
 #[test]
@@ -223,7 +249,7 @@ fn timers_that_are_due_while_their_threads_are_ended_otherwise_end_each_wait_onc
 }
 
 /// Waits that have a timer an hour away and end at once, each by what it is for.
-fn waits_that_end_early() -> [(&'static str, fn()); 8] {
+fn waits_that_end_early() -> [(&'static str, fn()); 9] {
     fn meanwhile(waits: impl FnOnce() + Send, ends: impl FnOnce()) {
         thread::scope(|scope| {
             scope.spawn(waits);
@@ -267,6 +293,11 @@ fn waits_that_end_early() -> [(&'static str, fn()); 8] {
             let (sender, receiver) = bounded(0);
             let waits = || assert!(receiver.recv_timeout(HOUR).is_ok());
             meanwhile(waits, || sender.send(()).unwrap());
+        }),
+        ("a wait under a deadline", || {
+            let event = Event::new();
+            let waits = || assert!(time::timeout(HOUR, || event.wait()).is_ok());
+            meanwhile(waits, || event.set());
         }),
         ("a sleep that is cancelled", || cancelled(|| thread::sleep(HOUR))),
         ("a tick that is cancelled", || {

@@ -182,14 +182,11 @@ pub(super) fn cut_off(me: &Header, wait: Option<Reason>) -> ! {
     let Some(verdict) = verdict(me) else {
         crate::os::abort_with("a thread was woken to be cut off, and nothing has called it off");
     };
-    let target = match verdict {
-        Verdict::Region(region) => {
-            region.note_delivered(me);
-            region.address()
-        }
-        _ => 0,
+    let region = match verdict {
+        Verdict::Region(region) => Some(region),
+        Verdict::Thread | Verdict::Shutdown => None,
     };
-    resume_unwind(Cancelled::here(reason(me, verdict), wait, target))
+    resume_unwind(Cancelled::here(me, reason(me, verdict), wait, region))
 }
 
 /// Goes on unwinding by what has unwound a part of the current thread, or another one that it has
@@ -203,7 +200,7 @@ pub(crate) fn unwind_by(payload: Box<dyn Any + Send>) -> ! {
                 cut_off(&me, cancelled.cut());
             }
             // Only the other one was cancelled, and what it owed will never be there.
-            resume_unwind(Cancelled::here(cancelled.reason().clone(), cancelled.cut(), 0))
+            resume_unwind(Cancelled::here(&me, cancelled.reason().clone(), cancelled.cut(), None))
         }
         Ok(cancelled) => resume_unwind(cancelled),
         Err(payload) => resume_unwind(payload),
@@ -221,7 +218,7 @@ pub(crate) fn unwind_for(reason: CancelReason) {
     let me = current::me();
     if deliverable(&me) {
         cut_off_if_called(&me);
-        resume_unwind(Cancelled::here(reason, None, 0));
+        resume_unwind(Cancelled::here(&me, reason, None, None));
     }
 }
 
@@ -237,17 +234,18 @@ pub(crate) fn follow(payload: &(dyn Any + Send), wait: Reason) {
 
 /// Runs `f` in `region`. `Err`: the region has ended before `f`.
 pub(crate) fn within<T>(region: &Region, f: impl FnOnce() -> T) -> Result<T, Box<Cancelled>> {
-    during(region, || catch_unwind(AssertUnwindSafe(f))).map_err(|payload| {
+    let me = current::me();
+    during(&me, region, || catch_unwind(AssertUnwindSafe(f))).map_err(|payload| {
         match payload.downcast::<Cancelled>() {
-            Ok(cancelled) if was_for(region, &cancelled) => cancelled,
+            Ok(cancelled) if cancelled.is_for(region) => cancelled,
             Ok(cancelled) => resume_unwind(cancelled),
             Err(payload) => resume_unwind(payload),
         }
     })
 }
 
-/// Runs `f`, which does not unwind, in `region`.
-pub(crate) fn during<T>(region: &Region, f: impl FnOnce() -> T) -> T {
+/// Runs `f`, which does not unwind, in `region` of `me`, the current thread.
+pub(crate) fn during<T>(me: &Header, region: &Region, f: impl FnOnce() -> T) -> T {
     /// A frame without one would leave a region entered that is gone.
     struct NoWayOut;
 
@@ -257,20 +255,13 @@ pub(crate) fn during<T>(region: &Region, f: impl FnOnce() -> T) -> T {
         }
     }
 
-    let me = current::me();
     let guard = NoWayOut;
     // SAFETY: S1: it is left below, on the one way out; the reference keeps it where it is.
-    unsafe { region.enter(&me) };
+    unsafe { region.enter(me) };
     let value = f();
-    region.leave(&me);
+    region.leave(me);
     std::mem::forget(guard);
     value
-}
-
-/// Whether `cancelled` has unwound the current thread for the end of `region`, which it has left.
-#[cold]
-pub(crate) fn was_for(region: &Region, cancelled: &Cancelled) -> bool {
-    region.is_delivered() && cancelled.is_for(region.address())
 }
 
 /// What an arm of a `join` takes over from the thread that it works for.
@@ -358,6 +349,14 @@ fn enter_family_first(me: &Header) {
     }
 }
 
+/// Why `me`, the current thread, whose closure is dropped unrun, was not to begin; `None`: it could
+/// not.
+pub(crate) fn why_unstarted() -> Option<CancelReason> {
+    let me = current::me();
+    let core = Core::current().filter(|core| core.cancels_all(&me));
+    born_cancelled(&me, core.map(|core| &*core.shared))
+}
+
 /// Why a thread that is about to begin shall not: it was cancelled, by its handle or with others,
 /// or its deadline has passed.
 /// `ended` is the runtime, if it is shut down.
@@ -366,7 +365,9 @@ pub(super) fn born_cancelled(header: &Header, ended: Option<&Shared>) -> Option<
     if header.state.is_cancelled() {
         return Some(reason(header, Verdict::Thread));
     }
-    if let Some(shared) = ended {
+    if let Some(shared) = ended
+        && !header.is_kept()
+    {
         return Some(CancelReason::shutdown(&shared.config.name));
     }
     // SAFETY: a scope outlives its children.

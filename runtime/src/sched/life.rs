@@ -182,11 +182,15 @@ pub(crate) fn end_user_code(header: &Header, before_end: impl Fn(), go_on: impl 
 }
 
 /// Tells the scope that an outcome was dropped unseen.
+#[inline]
 pub(crate) fn note_dropped(header: &Header, dropped: Dropped) {
-    // SAFETY: called by the child before it leaves the scope, or by its handle, which the scope's
-    // body owns.
-    if let (Dropped::Panic, Some(scope)) = (dropped, unsafe { header.scope.get().as_ref() }) {
-        scope.note_panic();
+    if dropped != Dropped::Value {
+        // SAFETY: called by the child before it leaves the scope, or by its handle, which the
+        // scope's body owns.
+        let scope = unsafe { header.scope.get().as_ref() };
+        if let Some(scope) = scope {
+            scope.note_unseen(dropped);
+        }
     }
 }
 

@@ -63,7 +63,9 @@ impl OneToOne {
     pub(crate) fn reap(&self) {
         let ended: Vec<_> = {
             let mut book = self.book();
-            let ending = std::mem::take(&mut book.ending);
+            let mut ending = std::mem::take(&mut book.ending);
+            // A thread that spawns while it ends itself is left to its joiner.
+            book.ending = ending.extract_if(.., |id| book.is_of_caller(*id)).collect();
             ending.iter().filter_map(|id| book.threads.remove(id)?.kernel).collect()
         };
         for kernel in ended {
@@ -82,6 +84,14 @@ impl OneToOne {
         if let Some(kernel) = entry.and_then(|entry| entry.kernel) {
             join_kernel(kernel);
         }
+    }
+}
+
+impl Book {
+    /// Whether it is the caller that is the kernel thread of `id`.
+    fn is_of_caller(&self, id: NonZeroU64) -> bool {
+        let kernel = self.threads.get(&id).and_then(|entry| entry.kernel.as_ref());
+        kernel.is_some_and(|kernel| kernel.thread().id() == std::thread::current().id())
     }
 }
 

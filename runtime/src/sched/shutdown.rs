@@ -199,7 +199,7 @@ fn can_own(shared: &Shared) -> bool {
 fn one_to_one(shared: &Arc<Shared>) {
     let book = &shared.one_to_one;
     let reason = crate::task::CancelReason::shutdown(&shared.config.name);
-    for thread in book.threads() {
+    for thread in book.threads().into_iter().filter(|thread| !thread.is_kept()) {
         door::cancel(&thread, &reason);
     }
     let me = current::me();

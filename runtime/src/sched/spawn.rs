@@ -242,6 +242,9 @@ where
     if let Some(scope) = unsafe { scope.as_ref() } {
         header.scope.set(scope);
         header.bounded.set(!scope.nearest().is_null());
+        if scope.is_kept() {
+            header.extra_or_new().kept.set(true);
+        }
         scope.enter();
     }
     // SAFETY: S1: the second of the two references.

@@ -415,7 +415,8 @@ impl Core {
         self.cancelling.set(true);
         self.forbid_short_turns();
         let reason = CancelReason::shutdown(&self.shared.config.name);
-        let threads: Vec<HeaderRef> = self.registered().map(HeaderRef::new).collect();
+        let threads: Vec<HeaderRef> =
+            self.registered().filter(|thread| !thread.is_kept()).map(HeaderRef::new).collect();
         for thread in threads {
             crate::sched::door::cancel(&thread, &reason);
         }

@@ -331,7 +331,7 @@ impl Core {
     /// Whether the shutdown cancels `thread` here.
     #[inline]
     pub(crate) fn cancels_all(&self, thread: &Header) -> bool {
-        self.cancelling.get() && thread.kind == Kind::Green
+        self.cancelling.get() && thread.kind == Kind::Green && !thread.is_kept()
     }
 
     /// When the timer of a wait with `deadline` fires.

@@ -11,13 +11,14 @@ use std::num::NonZeroU64;
 use std::panic::Location;
 use std::ptr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::task::current;
 use crate::task::header::Header;
 use crate::task::numbers::shown_number;
 use crate::task::reason::Reason;
+use crate::task::region::Region;
 
 /// Why something was cancelled: who wanted it, from where, and for what.
 ///
@@ -246,34 +247,56 @@ pub struct Cancelled {
     reason: CancelReason,
     /// The call that was cut off, where it waited.
     cut: Option<Reason>,
-    /// The region for whose end this unwinds, by its address; 0: the thread's own end.
-    target: usize,
-    /// The thread that this payload unwinds; `None` if there was nothing to unwind.
-    thread: Option<NonZeroU64>,
+    /// The region for whose end this unwinds; `None`: the thread's own end.
+    target: Option<RegionId>,
+    /// The thread that this payload unwinds, and its number there; `None` if there was nothing to
+    /// unwind.
+    unwinds: Option<(NonZeroU64, u8)>,
+}
+
+/// Names a region for ever: the thread whose it is, and how many it had entered before.
+pub(crate) type RegionId = (NonZeroU64, u64);
+
+/// A number for a payload, not 0. It comes again after 254 others; a payload that was kept so long
+/// could make a lock look unpoisoned.
+fn next_number() -> u8 {
+    static NEXT: AtomicU8 = AtomicU8::new(0);
+    // ORDERING: Relaxed; a number.
+    NEXT.fetch_add(1, Ordering::Relaxed) % u8::MAX + 1
 }
 
 impl Cancelled {
     /// For a thread that never began.
     pub(crate) fn unstarted(reason: CancelReason) -> Box<dyn Any + Send> {
-        Box::new(Cancelled { reason, cut: None, target: 0, thread: None })
+        Box::new(Cancelled { reason, cut: None, target: None, unwinds: None })
     }
 
-    /// For the current thread, which is about to be unwound by it. While the payload lives, and so
-    /// until it was caught and dropped, that unwinding is no panic to sylvan's locks.
-    pub(crate) fn here(reason: CancelReason, cut: Option<Reason>, target: usize) -> Box<Cancelled> {
-        let me = current::me();
-        me.unwinds_cancelled.set(true);
-        Box::new(Cancelled { reason, cut, target, thread: Some(me.id) })
+    /// For `me`, the current thread, which is about to be unwound by it for the end of `region`.
+    /// While the payload lives and the region is not left, that unwinding is no panic to sylvan's
+    /// locks.
+    pub(crate) fn here(
+        me: &Header,
+        reason: CancelReason,
+        cut: Option<Reason>,
+        region: Option<&Region>,
+    ) -> Box<Cancelled> {
+        let number = next_number();
+        me.cut_number.set(number);
+        if let Some(region) = region {
+            region.note_cut(me, number);
+        }
+        let target = region.map(Region::id);
+        Box::new(Cancelled { reason, cut, target, unwinds: Some((me.id, number)) })
     }
 
     /// Whether it unwinds, or has unwound, the current thread.
     pub(crate) fn is_mine(&self) -> bool {
-        self.thread == Some(current::me().id)
+        self.unwinds.is_some_and(|(thread, _)| thread == current::me().id)
     }
 
-    /// Whether it unwinds for the end of the region at `address`.
-    pub(crate) fn is_for(&self, address: usize) -> bool {
-        self.target == address
+    /// Whether it unwinds for the end of `region`.
+    pub(crate) fn is_for(&self, region: &Region) -> bool {
+        self.target == Some(region.id())
     }
 
     /// The call that was cut off, where it waited.
@@ -295,11 +318,12 @@ impl Cancelled {
 
 impl Drop for Cancelled {
     fn drop(&mut self) {
-        if let Some(thread) = self.thread {
+        if let Some((thread, number)) = self.unwinds {
             let me = current::me();
-            // Elsewhere it is a joiner's, and the thread has ended.
-            if me.id == thread {
-                me.unwinds_cancelled.set(false);
+            // Elsewhere it is a joiner's, and the thread has ended. With another number it was kept,
+            // and another one unwinds.
+            if me.id == thread && me.cut_number.get() == number {
+                me.cut_number.set(0);
             }
         }
     }

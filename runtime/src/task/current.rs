@@ -32,6 +32,9 @@ std::thread_local! {
     static BLOCKS: Cell<*const BlockCache> = const { Cell::new(ptr::null()) };
     /// A number for this kernel thread, which few others have; 0 until it is asked for.
     static TOKEN: Cell<u32> = const { Cell::new(0) };
+    /// The header of the call that this kernel thread is in, when `KERNEL` is gone; null outside of
+    /// calls. It owns nothing, so it is there to the end.
+    static LATE: Cell<*const Header> = const { Cell::new(ptr::null()) };
     /// Counts the choices that calls on this kernel thread have made.
     static CHOICES: Cell<u64> = const { Cell::new(0) };
 }
@@ -174,14 +177,32 @@ impl Drop for KernelThread {
 /// The header of the current thread: green, or of this kernel thread.
 ///
 /// A foreign kernel thread gets its header at the first call. One whose thread-locals are gone
-/// gets a new one for each call: it can wait, but a permit does not outlive the call.
+/// gets a new one for each call, which what is called within it shares: it can wait, for its own
+/// threads too, but a permit does not outlive the call.
 #[inline]
 pub(crate) fn me() -> Me {
     let green = green();
     match NonNull::new(green.cast_mut()) {
-        Some(header) => Me { header, counted: false },
-        None => Me { header: kernel_header().into_raw(), counted: true },
+        Some(header) => Me { header, counted: false, is_late: false },
+        None => kernel_me(),
     }
+}
+
+#[cold]
+fn kernel_me() -> Me {
+    let header = match kept_header() {
+        Some(header) => header,
+        None => match NonNull::new(LATE.try_with(Cell::get).unwrap_or_default().cast_mut()) {
+            // SAFETY: set by a call further out, which keeps it until it returns.
+            Some(late) => HeaderRef::new(unsafe { late.as_ref() }),
+            None => {
+                let header = foreign_header();
+                let _ = LATE.try_with(|cell| cell.set(&*header));
+                return Me { header: header.into_raw(), counted: true, is_late: true };
+            }
+        },
+    };
+    Me { header: header.into_raw(), counted: true, is_late: false }
 }
 
 /// The current thread's header, for as long as the current thread runs.
@@ -191,6 +212,8 @@ pub(crate) fn me() -> Me {
 pub(crate) struct Me {
     header: NonNull<Header>,
     counted: bool,
+    /// Whether `LATE` has to forget it.
+    is_late: bool,
 }
 
 impl std::ops::Deref for Me {
@@ -206,6 +229,9 @@ impl std::ops::Deref for Me {
 impl Drop for Me {
     #[inline]
     fn drop(&mut self) {
+        if self.is_late {
+            let _ = LATE.try_with(|cell| cell.set(ptr::null()));
+        }
         if self.counted {
             // SAFETY: S1: `self` owns the reference and goes.
             unsafe { Header::release(self.header) };
@@ -213,25 +239,25 @@ impl Drop for Me {
     }
 }
 
+/// The header that stays with this kernel thread; `None`, when its thread-locals are gone.
 #[cold]
-fn kernel_header() -> HeaderRef {
-    KERNEL
-        .try_with(|slot| {
-            if let Some(KernelThread { header: Some(header), .. }) = &*slot.borrow() {
-                return header.clone();
-            }
-            let header = foreign_header();
-            let runtime = slot.take().and_then(|kernel| kernel.runtime.clone());
-            let kernel = KernelThread { header: Some(header.clone()), foreign: true, runtime };
-            *slot.borrow_mut() = Some(kernel);
-            header
-        })
-        .unwrap_or_else(|_| foreign_header())
+fn kept_header() -> Option<HeaderRef> {
+    let kept = KERNEL.try_with(|slot| {
+        if let Some(KernelThread { header: Some(header), .. }) = &*slot.borrow() {
+            return header.clone();
+        }
+        let header = foreign_header();
+        let runtime = slot.take().and_then(|kernel| kernel.runtime.clone());
+        let kernel = KernelThread { header: Some(header.clone()), foreign: true, runtime };
+        *slot.borrow_mut() = Some(kernel);
+        header
+    });
+    kept.ok()
 }
 
 /// The number of this kernel thread's own header, whatever green thread runs on it.
 pub(crate) fn kernel_id() -> NonZeroU64 {
-    kernel_header().id
+    kernel_me().id
 }
 
 #[track_caller]
@@ -283,8 +309,7 @@ pub(crate) fn locals() -> Option<NonNull<Locals>> {
         let header = unsafe { &*green };
         return Some(NonNull::from(&header.extra_or_new().locals));
     }
-    let header = kernel_header();
     // The slot, not this call, must keep the header alive.
-    let kept = KERNEL.try_with(|slot| slot.borrow().is_some()).unwrap_or(false);
-    kept.then(|| NonNull::from(&header.extra_or_new().locals))
+    let header = kept_header()?;
+    Some(NonNull::from(&header.extra_or_new().locals))
 }

@@ -62,7 +62,7 @@ impl ScopeData {
         if let Some(reason) = self.why.get() {
             return Some(reason);
         }
-        for region in region::chain(self.region).take_while(|region| !region.is_shield()) {
+        for region in region::chain_in_reach(self.region) {
             if region.is_cancelled() {
                 return Some(region.reason());
             }
@@ -76,8 +76,7 @@ impl ScopeData {
 
     /// Whether it was opened within `region` of its parent, and not within a shield in it.
     fn is_within(&self, region: &Region) -> bool {
-        let mut inwards = region::chain(self.region).take_while(|outer| !outer.is_shield());
-        inwards.any(|outer| ptr::eq(outer, region))
+        region::chain_in_reach(self.region).any(|outer| ptr::eq(outer, region))
     }
 
     /// Adds the listed children that are not cancelled yet. FAMILY-LOCK of the parent.

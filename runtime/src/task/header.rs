@@ -78,8 +78,9 @@ pub(crate) struct Header {
     pub(crate) class: Class,
     /// HOME-ONLY. Whether the thread runs in place: on the fiber of its scope's parent.
     pub(crate) in_place: Cell<bool>,
-    /// HOME-ONLY. Whether the thread's last cancellation may still unwind it: its payload lives.
-    pub(crate) unwinds_cancelled: Cell<bool>,
+    /// HOME-ONLY. The number of the payload by which the thread was last cut off, as long as that
+    /// may still unwind it; 0: none.
+    pub(crate) cut_number: Cell<u8>,
     /// HOME-ONLY. Whether a shield region is open, which keeps cancellations of the thread away.
     pub(crate) sheltered: Cell<bool>,
     /// HOME-ONLY. The fiber that carries the thread; null before the first wait.
@@ -134,6 +135,11 @@ pub(crate) struct Extra {
     /// HOME-ONLY, and written under the FAMILY-LOCK of this header, under which others read it. The
     /// innermost shield region; null for none.
     pub(crate) shield: Cell<*const Region>,
+    /// HOME-ONLY. How many regions the thread has entered.
+    pub(crate) region_count: Cell<u64>,
+    /// Set before the thread is published. Whether the end of its runtime does not cancel it, for
+    /// somebody waits for it who cannot be unwound.
+    pub(crate) kept: Cell<bool>,
     /// Why the thread was cancelled; set before its CANCEL bit is.
     pub(crate) why: ReasonCell,
 }
@@ -145,6 +151,8 @@ impl Extra {
             locals: Locals::new(),
             region: Cell::new(ptr::null()),
             shield: Cell::new(ptr::null()),
+            region_count: Cell::new(0),
+            kept: Cell::new(false),
             why: ReasonCell::new(),
         })
     }
@@ -213,7 +221,7 @@ impl Header {
             shield: Cell::new(0),
             class: birth.class,
             in_place: Cell::new(false),
-            unwinds_cancelled: Cell::new(false),
+            cut_number: Cell::new(0),
             sheltered: Cell::new(false),
             vtable: birth.vtable,
             id: birth.id,
@@ -309,6 +317,11 @@ impl Header {
         let extra = self.extra.load(Ordering::Acquire);
         // SAFETY: an extra, once set, lives as long as the header.
         unsafe { extra.as_ref() }
+    }
+
+    /// Whether the end of the runtime does not cancel the thread.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.extra().is_some_and(|extra| extra.kept.get())
     }
 
     /// Counts one more reference.

@@ -23,7 +23,7 @@ use std::panic::Location;
 use std::ptr;
 use std::time::{Duration, Instant};
 
-use crate::task::cancelled::{CancelReason, ReasonCell};
+use crate::task::cancelled::{CancelReason, ReasonCell, RegionId};
 use crate::task::family::FamilyLock;
 use crate::task::header::Header;
 
@@ -46,8 +46,13 @@ pub(crate) struct Region {
     kind: Kind,
     /// Why it was cancelled; set under the FAMILY-LOCK of the owner.
     pub(super) why: ReasonCell,
-    /// HOME-ONLY of the owner. Whether an unwinding for its end has begun.
-    delivered: Cell<bool>,
+    /// What it is known by for ever. Of one that stands for another: of that.
+    id: Cell<Option<RegionId>>,
+    /// HOME-ONLY of the owner. The number of the last payload that has unwound for its end; 0: none.
+    cut_number: Cell<u8>,
+    /// Whether it was entered in a destructor while its thread unwound: what lies around it has
+    /// ended already, and does not reach into it.
+    is_apart: Cell<bool>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -71,7 +76,9 @@ impl Region {
             site,
             kind,
             why: ReasonCell::new(),
-            delivered: Cell::new(false),
+            id: Cell::new(None),
+            cut_number: Cell::new(0),
+            is_apart: Cell::new(false),
         }
     }
 
@@ -105,12 +112,9 @@ impl Region {
         Region { deadline: near.deadline, ..Region::new(Kind::Heir(real), near.site) }
     }
 
-    /// What an unwinding for its end is known by.
-    pub(crate) fn address(&self) -> usize {
-        match self.kind {
-            Kind::Heir(real) => real.addr(),
-            _ => ptr::from_ref(self).addr(),
-        }
+    /// What it is known by. After [`Region::enter`].
+    pub(crate) fn id(&self) -> RegionId {
+        self.id.get().expect("it was entered")
     }
 
     pub(crate) fn deadline(&self) -> Option<Instant> {
@@ -126,18 +130,12 @@ impl Region {
         self.why.is_set()
     }
 
-    /// Marks that an unwinding of `me`, the current thread, for its end has begun. Nothing, if it
-    /// is the region of another one.
-    pub(crate) fn note_delivered(&self, me: &Header) {
+    /// Notes that `me`, the current thread, is about to be unwound for its end by the payload with
+    /// that number. Nothing, if it is the region of another one.
+    pub(super) fn note_cut(&self, me: &Header, number: u8) {
         if ptr::eq(self.owner.get(), me) {
-            self.delivered.set(true);
+            self.cut_number.set(number);
         }
-    }
-
-    /// Whether an unwinding for its end has begun. A payload that somebody has kept, and resumes
-    /// later, may name a region that is gone and whose place another one has.
-    pub(crate) fn is_delivered(&self) -> bool {
-        self.delivered.get()
     }
 
     /// Why it ends: by its cancellation, else by its deadline.
@@ -163,12 +161,23 @@ impl Region {
     #[inline]
     pub(crate) unsafe fn enter(&self, me: &Header) {
         let extra = me.extra_or_new();
+        let count = extra.region_count.get() + 1;
+        extra.region_count.set(count);
         self.owner.set(me);
+        self.id.set(Some(match self.kind {
+            // SAFETY: S1 of `heir_of`.
+            Kind::Heir(real) => unsafe { &*real }.id(),
+            _ => (me.id, count),
+        }));
         self.outer.set(extra.region.get());
+        self.is_apart.set(is_in_destructor(me) && !lies_apart(extra.region.get()));
         if self.kind == Kind::Shield {
             return self.enter_shield(me);
         }
-        let around = if me.bounded.get() { nearest(me) } else { ptr::null() };
+        let around = match me.bounded.get() && !self.is_apart.get() {
+            true => nearest(me),
+            false => ptr::null(),
+        };
         // SAFETY: ENTERED, of one around.
         let around_ends = unsafe { around.as_ref() }.and_then(|region| region.deadline);
         let is_first = match (self.deadline, around_ends) {
@@ -203,6 +212,10 @@ impl Region {
             extra.region.set(self.outer.get());
         }
         me.bounded.set(!nearest(me).is_null());
+        // Nobody has a reason to resume what has unwound for its end.
+        if self.cut_number.get() != 0 && me.cut_number.get() == self.cut_number.get() {
+            me.cut_number.set(0);
+        }
     }
 
     /// The same where INTERRUPT may change.
@@ -240,6 +253,34 @@ pub(crate) fn chain<'a>(innermost: *const Region) -> impl Iterator<Item = &'a Re
         next = unsafe { region.outer.get().as_ref() };
         Some(region)
     })
+}
+
+/// Of those the ones whose end reaches `innermost`: up to a shield, or to one that was entered in a
+/// destructor.
+pub(super) fn chain_in_reach<'a>(innermost: *const Region) -> impl Iterator<Item = &'a Region> {
+    let mut is_last = false;
+    chain(innermost).take_while(move |region| {
+        let is_in_reach = !is_last && !region.is_shield();
+        is_last |= region.is_apart.get();
+        is_in_reach
+    })
+}
+
+/// Whether one of the regions was entered in the destructor that runs, or in one around it.
+fn lies_apart(innermost: *const Region) -> bool {
+    chain(innermost).any(|region| region.is_apart.get())
+}
+
+/// Whether `me`, the current thread, unwinds or waits where nothing may unwind it.
+pub(super) fn is_in_destructor(me: &Header) -> bool {
+    me.shield.get() > 0 || std::thread::panicking()
+}
+
+/// The region in which a scope is opened by `me`, the current thread; null for none.
+pub(super) fn for_scope(me: &Header) -> *const Region {
+    let innermost = innermost(me);
+    // In a destructor, those in which the thread unwinds have ended.
+    if is_in_destructor(me) && !lies_apart(innermost) { ptr::null() } else { innermost }
 }
 
 /// The innermost region of `me`, the current thread; null for none.

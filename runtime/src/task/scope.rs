@@ -22,12 +22,13 @@ mod models;
 
 use std::cell::Cell;
 use std::ptr;
-use std::sync::atomic::{AtomicBool, Ordering as StdOrdering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering as StdOrdering};
 
 use crate::primitives::{AtomicU64, Ordering};
 use crate::task::cancelled::ReasonCell;
 use crate::task::current;
 use crate::task::header::{Header, HeaderRef};
+use crate::task::packet::Dropped;
 use crate::task::region::{self, Region};
 use crate::task::state::Sequence;
 
@@ -46,8 +47,8 @@ pub(crate) struct ScopeData {
     merged: Cell<bool>,
     /// The number of the parent's wait; published by `WAITING`.
     sequence: AtomicU64,
-    /// Whether a child panicked whose handle nobody joined.
-    panicked: AtomicBool,
+    /// What became of children whose handles nobody joined: [`PANICKED`], [`CUT_OFF`].
+    unseen: AtomicU8,
     /// Whether the scope stands in its parent's list; FAMILY-LOCK of the parent, and read without
     /// it when the last child has left.
     pub(super) listed: AtomicBool,
@@ -65,6 +66,9 @@ pub(crate) struct ScopeData {
     pub(super) why: ReasonCell,
 }
 
+const PANICKED: u8 = 1;
+const CUT_OFF: u8 = 2;
+
 const WAITING: u64 = 1;
 const ONE: u64 = 2;
 
@@ -79,13 +83,14 @@ impl ScopeData {
     /// the first child on until [`ScopeData::close`].
     pub(crate) fn new(parent: &Header) -> ScopeData {
         // Who cannot be unwound itself must see its children end as they would.
-        let in_destructor = parent.shield.get() > 0 || std::thread::panicking();
-        let nearest = match parent.bounded.get() && !in_destructor {
+        let in_destructor = region::is_in_destructor(parent);
+        let region = region::for_scope(parent);
+        let nearest = match parent.bounded.get() && !(in_destructor && region.is_null()) {
             true => region::nearest(parent),
             false => ptr::null(),
         };
         ScopeData {
-            region: region::innermost(parent),
+            region,
             nearest,
             sheltered: in_destructor || parent.sheltered.get(),
             why: ReasonCell::new(),
@@ -95,7 +100,7 @@ impl ScopeData {
             at_home: Cell::new(0),
             merged: Cell::new(false),
             sequence: AtomicU64::new(0),
-            panicked: AtomicBool::new(false),
+            unseen: AtomicU8::new(0),
             listed: AtomicBool::new(false),
             outer: Cell::new(ptr::null()),
             children: Cell::new(ptr::null()),
@@ -176,16 +181,34 @@ impl ScopeData {
         self.word.fetch_and(!WAITING, Ordering::Acquire);
     }
 
-    /// Notes that a child panicked unseen. Called before `leave`, or by its handle's drop.
-    pub(crate) fn note_panic(&self) {
+    /// Notes how a child was unwound that nobody joined. Called before `leave`, or by its handle's
+    /// drop.
+    pub(crate) fn note_unseen(&self, dropped: Dropped) {
+        let bit = match dropped {
+            Dropped::Value => return,
+            Dropped::Panic => PANICKED,
+            Dropped::Cancellation => CUT_OFF,
+        };
         // ORDERING: Relaxed; `leave` publishes it, and the handle lives on the parent's side.
-        self.panicked.store(true, StdOrdering::Relaxed);
+        self.unseen.fetch_or(bit, StdOrdering::Relaxed);
     }
 
     /// Whether a child panicked unseen.
     pub(crate) fn has_panicked(&self) -> bool {
         // ORDERING: Relaxed; read after the last `leave` was seen.
-        self.panicked.load(StdOrdering::Relaxed)
+        self.unseen.load(StdOrdering::Relaxed) & PANICKED != 0
+    }
+
+    /// Whether a child was cancelled, or its deadline passed, unseen.
+    pub(crate) fn was_cut_off(&self) -> bool {
+        // ORDERING: Relaxed; as above.
+        self.unseen.load(StdOrdering::Relaxed) & CUT_OFF != 0
+    }
+
+    /// Whether the end of the runtime does not cancel the children.
+    #[inline]
+    pub(crate) fn is_kept(&self) -> bool {
+        self.sheltered || self.parent().is_kept()
     }
 
     /// Ends a child's membership. Gives the parent and the wait to end, if that child was the

@@ -47,8 +47,9 @@ unsafe impl<T> Sync for ScopedJoinHandle<'_, T> {}
 ///
 /// # Blocking
 ///
-/// Waits until all threads of the scope have ended. The wait is shielded: cancelling the caller
-/// cancels the scope's threads, whose end it then sees.
+/// Waits until all threads of the scope have ended. The wait is shielded: cancelling the caller, or
+/// its deadline, cuts off the scope's threads, whose end it then sees. If one was cut off that
+/// nobody joined, and the caller is to end too, the caller is unwound here.
 ///
 /// # Panics
 ///
@@ -81,7 +82,13 @@ where
     match result {
         Err(payload) => cut::unwind_by(payload),
         Ok(_) if scope.data.has_panicked() => panic!("a scoped thread panicked"),
-        Ok(value) => value,
+        Ok(value) => {
+            if scope.data.was_cut_off() {
+                // If the caller is to end as well, what the scope was for has not been done.
+                cut::cut_off_if_due();
+            }
+            value
+        }
     }
 }
 

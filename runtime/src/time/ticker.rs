@@ -142,8 +142,8 @@ impl Ticker {
     /// # Blocking
     ///
     /// As [`thread::sleep_until`]. A tick that is due is given without a wait, after other threads
-    /// may have run. A cancellation ends the wait by unwinding; the tick stays, for whoever catches
-    /// that and goes on with the ticker. Beyond the last instant that there is it waits for ever.
+    /// may have run. A cancellation or a deadline ends the wait by unwinding; the tick stays, for
+    /// whoever goes on with the ticker. Beyond the last instant that there is it waits for ever.
     ///
     /// # Examples
     ///
