@@ -1,9 +1,11 @@
-//! Ends: groups, races, shields, reasons, and the cancellation of scopes.
+//! Ends: groups, races, shields, reasons, and the cancellation of threads and scopes.
 #![forbid(unsafe_code)]
 
 mod groups;
 mod limits;
 mod races;
 mod reasons;
+mod requests;
+mod scopes;
 mod shields;
 mod staging;
