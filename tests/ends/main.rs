@@ -3,6 +3,8 @@
 
 mod groups;
 mod limits;
+mod nested;
+mod own_bugs;
 mod races;
 mod reasons;
 mod requests;
