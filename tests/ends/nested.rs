@@ -12,7 +12,7 @@ use sylvan_workspace::{
     Counts, everywhere, in_every_runtime, on_foreign_thread, settle, until, with_every_runtime,
 };
 
-use crate::staging::{HOUR, fail};
+use crate::staging::{HOUR, Unreached, fail};
 
 const MOMENT: Duration = Duration::from_millis(2);
 
@@ -85,16 +85,17 @@ fn deadlines_within_a_group_are_the_business_of_those_who_set_them() {
 #[test]
 fn failure_of_a_group_within_a_timeout_of_its_own_body_leaves_the_timeout_first() {
     everywhere(|_| {
+        let unreached = Unreached::default();
         let result = thread::group(|group| {
-            let timed = time::timeout(HOUR, || {
+            let _ = time::timeout(HOUR, || {
                 group.spawn(|| Err::<(), _>(7));
                 thread::sleep(HOUR);
             });
-            unreachable!("the group lies around the timeout, which has given {timed:?}");
-            #[allow(unreachable_code, reason = "it gives the closure its type")]
+            unreached.reach();
             Ok(())
         });
         assert_eq!(result, Err(7));
+        unreached.expect();
     });
 }
 
@@ -165,7 +166,7 @@ fn group_that_a_cancelled_thread_opens_runs_nobody_and_unwinds() {
 fn body_that_joins_a_member_is_cut_off_when_another_one_fails() {
     everywhere(|_| {
         for panics in [false, true] {
-            let gone = AtomicUsize::new(0);
+            let (gone, unreached) = (AtomicUsize::new(0), Unreached::default());
             let run = || {
                 thread::group(|group| {
                     let counts = Counts(&gone);
@@ -178,13 +179,13 @@ fn body_that_joins_a_member_is_cut_off_when_another_one_fails() {
                         if panics { fail("expected") } else { Err::<(), _>(7) }
                     });
                     joined.join();
-                    unreachable!("the group has failed");
-                    #[allow(unreachable_code, reason = "it gives the closure its type")]
+                    unreached.reach();
                     Ok(())
                 })
             };
             let outcome = catch_unwind(AssertUnwindSafe(run));
             assert!(if panics { outcome.is_err() } else { outcome.unwrap() == Err(7) });
+            unreached.expect();
             assert_eq!(gone.load(SeqCst), 1);
         }
     });
@@ -193,7 +194,7 @@ fn body_that_joins_a_member_is_cut_off_when_another_one_fails() {
 #[test]
 fn scope_and_arms_in_the_body_of_a_group_end_with_it() {
     everywhere(|_| {
-        let gone = AtomicUsize::new(0);
+        let (gone, unreached) = (AtomicUsize::new(0), Unreached::default());
         let wait = || {
             let _counts = Counts(&gone);
             thread::sleep(HOUR);
@@ -230,11 +231,11 @@ fn scope_and_arms_in_the_body_of_a_group_end_with_it() {
                         sylvan::join(wait, || sylvan::join(wait, wait));
                     }
                 }
-                unreachable!("the group has failed");
-                #[allow(unreachable_code, reason = "it gives the closure its type")]
+                unreached.reach();
                 Ok(())
             });
             assert_eq!(result, Err(within));
+            unreached.expect();
             let gone = gone.load(SeqCst);
             match within {
                 "a scope" => assert_eq!(gone, 3),
@@ -253,6 +254,7 @@ fn stolen_arm_in_the_body_is_cut_off_when_a_member_fails() {
             return;
         }
         let (taken, gone) = (AtomicBool::new(false), AtomicUsize::new(0));
+        let unreached = Unreached::default();
         let result = thread::group(|group| {
             std::thread::scope(|kernel| {
                 kernel.spawn(|| {
@@ -275,11 +277,11 @@ fn stolen_arm_in_the_body_is_cut_off_when_a_member_fails() {
                     },
                 );
             });
-            unreachable!("the group has failed");
-            #[allow(unreachable_code, reason = "it gives the closure its type")]
+            unreached.reach();
             Ok(())
         });
         assert_eq!((result, gone.load(SeqCst)), (Err(7), 1));
+        unreached.expect();
     });
 }
 
@@ -326,19 +328,19 @@ fn three_hundred_groups_within_each_other_end_with_the_outermost() {
         })
     }
     everywhere(|_| {
-        let gone = AtomicUsize::new(0);
+        let (gone, unreached) = (AtomicUsize::new(0), Unreached::default());
         let result = thread::group(|outermost| {
             outermost.spawn(|| {
                 settle();
                 Err::<(), _>(7)
             });
             let open = || open(300, &gone);
-            let value = thread::with_stack(64 << 20, open).unwrap();
-            unreachable!("the outermost has failed: {value:?}");
-            #[allow(unreachable_code, reason = "it gives the closure its type")]
+            let _ = thread::with_stack(64 << 20, open).unwrap();
+            unreached.reach();
             Ok(())
         });
         assert_eq!(result, Err(7));
+        unreached.expect();
         let gone = gone.load(SeqCst);
         assert!(gone <= 301, "{gone}");
     });

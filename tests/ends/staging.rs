@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use std::panic::resume_unwind;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
 use sylvan::channel::{Receiver, Sender, bounded};
@@ -119,6 +120,22 @@ pub(crate) fn settle_in(wait: &str) {
         (0..50).for_each(|_| thread::yield_now());
     } else {
         sylvan_workspace::settle();
+    }
+}
+
+/// A place that a thread must not come to. A panic there would say nothing, where a group or a race
+/// drops what comes after its end.
+#[derive(Default)]
+pub(crate) struct Unreached(AtomicUsize);
+
+impl Unreached {
+    pub(crate) fn reach(&self) {
+        self.0.fetch_add(1, SeqCst);
+    }
+
+    #[track_caller]
+    pub(crate) fn expect(&self) {
+        assert_eq!(self.0.load(SeqCst), 0, "a wait has returned that was to be cut off");
     }
 }
 
