@@ -22,9 +22,8 @@ mod models;
 
 use std::cell::Cell;
 use std::ptr;
-use std::sync::atomic::{AtomicBool, Ordering as StdOrdering};
 
-use crate::primitives::{AtomicU64, Ordering};
+use crate::primitives::{self, AtomicBool, AtomicU64, Ordering};
 use crate::task::cancelled::ReasonCell;
 use crate::task::current;
 use crate::task::header::{Header, HeaderRef};
@@ -52,9 +51,9 @@ pub(crate) struct ScopeData {
     /// it when the last child has left.
     pub(super) listed: AtomicBool,
     /// The next scope in that list; FAMILY-LOCK of the parent.
-    pub(super) outer: Cell<*const ScopeData>,
+    pub(super) outer: primitives::Cell<*const ScopeData>,
     /// The children that have waited; FAMILY-LOCK of the parent.
-    pub(super) children: Cell<*const Header>,
+    pub(super) children: primitives::Cell<*const Header>,
     /// The parent's innermost region; null for none.
     pub(super) region: *const Region,
     /// The region whose deadline the children inherit; null for none.
@@ -97,8 +96,8 @@ impl ScopeData {
             sequence: AtomicU64::new(0),
             panicked: AtomicBool::new(false),
             listed: AtomicBool::new(false),
-            outer: Cell::new(ptr::null()),
-            children: Cell::new(ptr::null()),
+            outer: primitives::Cell::new(ptr::null()),
+            children: primitives::Cell::new(ptr::null()),
         }
     }
 
@@ -179,13 +178,13 @@ impl ScopeData {
     /// Notes that a child panicked unseen. Called before `leave`, or by its handle's drop.
     pub(crate) fn note_panic(&self) {
         // ORDERING: Relaxed; `leave` publishes it, and the handle lives on the parent's side.
-        self.panicked.store(true, StdOrdering::Relaxed);
+        self.panicked.store(true, Ordering::Relaxed);
     }
 
     /// Whether a child panicked unseen.
     pub(crate) fn has_panicked(&self) -> bool {
         // ORDERING: Relaxed; read after the last `leave` was seen.
-        self.panicked.load(StdOrdering::Relaxed)
+        self.panicked.load(Ordering::Relaxed)
     }
 
     /// Ends a child's membership. Gives the parent and the wait to end, if that child was the
