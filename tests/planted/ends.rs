@@ -1,5 +1,5 @@
-//! Bugs about how threads end, and parts of them: by a panic, a cancellation, a deadline, with their
-//! group.
+//! Bugs about how threads end, and parts of them: by a panic, a cancellation, a deadline, with
+//! their group.
 
 use std::collections::VecDeque;
 use std::panic::{catch_unwind, resume_unwind};

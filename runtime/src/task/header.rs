@@ -199,7 +199,7 @@ impl Header {
 
     #[inline]
     fn write(block: Block, birth: Birth) -> NonNull<Header> {
-        // In a model the extra part is there from the beginning, for loom does not see who makes it.
+        // In a model it is there from the beginning, for loom does not see who makes it.
         let extra = match birth.name {
             None if !cfg!(loom) => ptr::null_mut(),
             name => Box::into_raw(Extra::new(name)),

@@ -183,6 +183,22 @@ fn permit_that_meets_an_interrupt_is_taken_or_kept() {
     });
 }
 
+/// A wait for something else, as for a lock: the permit is for the next park.
+#[test]
+fn permit_outlives_a_wait_that_is_cut_off() {
+    check(|| {
+        let waiter = Waiter::new();
+        let sequence = waiter.state.begin_wait(INTERRUPT);
+        let unpark = ender(&waiter, sequence, |state, _| state.unpark());
+        let interrupt = ender(&waiter, sequence, |state, _| state.interrupt());
+        let waited = waiter.commit();
+        assert_eq!(waiter.state.cause(), Cause::Cancelled);
+        assert_eq!(unpark.join().unwrap(), (Duty::Noted, false));
+        assert_eq!(interrupt.join().unwrap().1, waited);
+        assert!(waiter.state.try_take_permit(), "the permit is lost");
+    });
+}
+
 /// The thread leaves the region, while others do what has nothing to do with it.
 #[test]
 fn mark_that_is_cleared_takes_nothing_else_along() {
