@@ -7,6 +7,7 @@
 use crate::embed::runtime::Handle;
 use crate::record::{self, Event};
 use crate::sched::inplace::{self, Policy};
+use crate::sched::worker::Core;
 use crate::stack;
 
 /// Forces running in place on (`Some(true)`) or off (`Some(false)`), in the whole process.
@@ -21,6 +22,11 @@ pub fn force_in_place(force: Option<bool>) {
 /// Threads of the runtime that live: 0 is exact, another number may be out of date.
 pub fn live_threads(handle: &Handle) -> u64 {
     handle.shared().live()
+}
+
+/// Timers that are armed on the worker which runs the caller; 0 elsewhere.
+pub fn armed_timers() -> usize {
+    Core::current().map_or(0, |core| core.wheel().len())
 }
 
 /// Stacks that carry something, in the whole process; those kept for reuse are not counted.

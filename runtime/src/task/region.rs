@@ -18,11 +18,15 @@
 //!
 //! Nothing here unwinds or waits; that is the door's.
 
+#[cfg(all(loom, test))]
+mod models;
+
 use std::cell::Cell;
 use std::panic::Location;
 use std::ptr;
 use std::time::{Duration, Instant};
 
+use crate::primitives;
 use crate::task::cancelled::{CancelReason, ReasonCell, RegionId};
 use crate::task::family::FamilyLock;
 use crate::task::header::Header;
@@ -35,7 +39,7 @@ pub(crate) struct Region {
     /// The thread whose region it is; null before it is entered.
     owner: Cell<*const Header>,
     /// The next one outwards on the same thread; null for the outermost.
-    outer: Cell<*const Region>,
+    outer: primitives::Cell<*const Region>,
     /// The region whose deadline comes first, of this one and of all around it; null: there is no
     /// deadline.
     nearest: Cell<*const Region>,
@@ -70,7 +74,7 @@ impl Region {
     fn new(kind: Kind, site: &'static Location<'static>) -> Region {
         Region {
             owner: Cell::new(ptr::null()),
-            outer: Cell::new(ptr::null()),
+            outer: primitives::Cell::new(ptr::null()),
             nearest: Cell::new(ptr::null()),
             deadline: None,
             timeout: None,
