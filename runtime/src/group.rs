@@ -25,7 +25,7 @@ use crate::sched::spawn::{self, Order};
 use crate::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::task::cancelled::CancelKind;
 use crate::task::packet;
-use crate::task::region::Region;
+use crate::task::region::{self, Region};
 use crate::task::scope::ScopeData;
 use crate::task::{CancelReason, Cancelled, Header, WaitKind, current};
 use crate::thread::{ScopedJoinHandle, Thread};
@@ -142,6 +142,10 @@ where
     let value = match body {
         Ok(value) => value,
         Err(cancelled) if cancelled.is_for(&region) => None,
+        // What cuts the caller off lies further out. Else it was meant for another thread, and the
+        // group has failed before.
+        Err(cancelled) if cut::reason_here().is_some() => cut::unwind_by(cancelled),
+        Err(_) if failure.as_ref().is_some_and(Failure::is_own) => None,
         Err(cancelled) => cut::unwind_by(cancelled),
     };
     match failure {
@@ -197,7 +201,7 @@ impl<'scope, 'env, E> Group<'scope, 'env, E> {
         site: &'static Location<'static>,
     ) -> Group<'scope, 'env, E> {
         Group {
-            data: ScopeData::new(me),
+            data: ScopeData::within(me, region::innermost(me)),
             failure: Mutex::new(None),
             limit: OnceLock::new(),
             kind,
@@ -240,6 +244,9 @@ impl<'scope, 'env, E> Group<'scope, 'env, E> {
     /// Bounds how many threads of the group run at the same time. Those count that are spawned
     /// from now on.
     ///
+    /// A thread that waits counts, whatever it waits for. So with a limit it should not wait for
+    /// what another thread of the group has yet to do: that one may be waiting for its turn.
+    ///
     /// # Panics
     ///
     /// If `threads` is 0, or the limit was set before.
@@ -253,13 +260,10 @@ impl<'scope, 'env, E> Group<'scope, 'env, E> {
     /// The right of one thread to run, where the caller has to wait for it: the group's own thread,
     /// which holds none. A thread of the group would wait for itself.
     // SUSPENDS
-    fn permit_for_spawn(&self) -> Option<OwnedSemaphorePermit> {
+    fn permit_for_spawn(&self, site: &'static Location<'static>) -> Option<OwnedSemaphorePermit> {
         let limit = self.limit.get()?;
-        if ptr::eq(self.data.parent(), &*current::me()) {
-            Some(limit.clone().acquire_owned())
-        } else {
-            None
-        }
+        let is_ours = ptr::eq(self.data.parent(), &*current::me());
+        is_ours.then(|| limit.clone().acquire_owned_at(site))
     }
 }
 
@@ -286,12 +290,16 @@ impl<'scope, 'env, E: Send> Group<'scope, 'env, E> {
         T: Send + 'scope,
     {
         let site = Location::caller();
-        let permit = self.permit_for_spawn();
+        let permit = self.permit_for_spawn(site);
         let limit = if permit.is_none() { self.limit.get().cloned() } else { None };
         let member = Member { group: self, has_run: false };
         let body = move || {
+            // Given back only when a failure has been told: nobody else shall run then.
+            let mut held = permit;
             member.run(|| {
-                let _permit = permit.or_else(|| limit.map(Semaphore::acquire_owned));
+                if let Some(limit) = limit {
+                    held = Some(limit.acquire_owned_at(site));
+                }
                 f()
             })
         };
@@ -368,10 +376,15 @@ impl<'scope, T> GroupHandle<'scope, T> {
     /// group, is within a [`shield`](crate::thread::shield), or unwinds already.
     #[track_caller]
     pub fn join(self) -> T {
+        let scope = self.0.scope();
         match self.0.join() {
             Ok(Some(value)) => value,
             Ok(None) | Err(_) => {
                 cut::cut_off_if_due();
+                // A stolen arm is part of the group, and learns of it late.
+                if let (Some(reason), Some(_)) = (scope.called_off(), current::running()) {
+                    cut::unwind_for(reason);
+                }
                 panic!("there is no result to join: the thread's group has failed");
             }
         }

@@ -47,7 +47,7 @@
 //! - A thread that has started stays on its kernel thread. It may keep an `Rc`, a lock guard, or
 //!   what a `LocalKey` lends, over a wait.
 //! - Exactly the calls whose documentation has a section "Blocking" may switch to another thread,
-//!   and exactly those may be ended by a cancellation.
+//!   and at exactly those a thread may be cut off, by a cancellation or a deadline.
 //! - A thread that can run gets its turn, whatever the others do, as long as they reach such calls.
 //!   Nothing is preempted.
 //! - What has not started behind a worker that is stuck in user code runs elsewhere within 20 ms,

@@ -1,4 +1,5 @@
-//! How parts of a thread's run end before they are done: by deadlines, on every shape of runtime.
+//! How threads, and parts of their runs, end before they are done: by deadlines, cancellations,
+//! groups and races, on every shape of runtime.
 //!
 //! A deadline has to cut off any call that waits, whatever it waits for, and nothing else; it has
 //! to find everybody who works for the code that it bounds; and who is cut off must leave locks,
@@ -14,7 +15,17 @@
 
 mod corners;
 mod deadlines;
+mod groups;
 mod inherit;
+mod limits;
+mod nested;
+mod own_bugs;
+mod races;
+mod reasons;
+mod requests;
+mod scopes;
+mod shields;
+mod staging;
 mod waits;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 mod channels;
+mod ends;
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};

@@ -18,6 +18,7 @@ mod layers;
 mod paths;
 mod rust;
 mod sizes;
+mod switches;
 mod unfinished;
 
 /// Ends a test: fails it with everything that it found, if that is anything.

@@ -89,6 +89,10 @@ impl<S> Watched<S> {
                     return None;
                 }
             }
+            // Before the thread may be cut off: what it was woken for, it gets.
+            if let Some(found) = look(&mut self.0.lock().state) {
+                return Some(found);
+            }
             door::switch_point();
         }
     }

@@ -153,7 +153,9 @@ where
     match await_outcome(frame, slot, site, give) {
         Ok(second) => (first, second),
         Err(payload) => {
+            let shield = Shield::raise();
             packet::drop_quietly(first);
+            drop(shield);
             cut::unwind_by(payload)
         }
     }
@@ -175,6 +177,7 @@ where
     B: FnOnce() -> RB,
 {
     if mine {
+        let _shield = Shield::raise();
         // SAFETY: S1: the claim is ours.
         packet::drop_quietly(unsafe { frame.take_closure() });
     } else {
@@ -279,6 +282,7 @@ where
     let outcome = match refusal {
         // The owner may be where nothing can unwind it, so it needs a value.
         Some(payload) if !(legacy.is_sheltered() && payload.is::<Cancelled>()) => {
+            // Shielded, as all that `life` refuses.
             packet::drop_quietly(closure);
             Err(payload)
         }

@@ -12,11 +12,15 @@
 //! where the runtime itself has to see the end of a wait ([`Shield`]). A thread that catches the
 //! payload and goes on is cut off again at its next call.
 
+#[cfg(all(loom, test))]
+pub(crate) mod models;
+
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::ptr;
 
 use crate::clock;
+use crate::primitives::Ordering;
 use crate::sched::door;
 use crate::sched::shared::Shared;
 use crate::sched::worker::Core;
@@ -36,6 +40,13 @@ impl Shield {
         }));
         Shield(me)
     }
+}
+
+/// Keeps the current thread from being cut off, if it is to end: for destructors that run for its
+/// end, and not while it unwinds. Those of a thread that ends by itself are as cancellable as it
+/// is.
+pub(super) fn shield_of_end(me: &Header) -> Option<Shield> {
+    (deliverable(me) && verdict(me).is_some()).then(Shield::raise)
 }
 
 impl Drop for Shield {
@@ -128,6 +139,12 @@ pub(crate) fn current_deadline() -> Option<std::time::Instant> {
     nearest(&current::me())?.deadline()
 }
 
+/// Whether something may cut `me` off, the current thread, during a wait that is not at the door.
+pub(crate) fn may_be_cut_off(me: &Header) -> bool {
+    deliverable(me)
+        && (me.bounded.get() || !me.scope.get().is_null() || !region::innermost(me).is_null())
+}
+
 /// Why the current thread, or a part of it, is to end, if it is.
 pub(crate) fn reason_here() -> Option<CancelReason> {
     let me = current::me();
@@ -196,6 +213,12 @@ pub(crate) fn unwind_by(payload: Box<dyn Any + Send>) -> ! {
     match payload.downcast::<Cancelled>() {
         Ok(cancelled) if !cancelled.is_mine() => {
             let me = current::me();
+            let mut regions = region::chain(region::innermost(&me));
+            if let Some(region) = regions.find(|region| cancelled.is_for(region)) {
+                // Inherited from here. By its own clock, the other thread was late.
+                let reason = cancelled.reason().clone();
+                resume_unwind(Cancelled::here(&me, reason, cancelled.cut(), Some(region)));
+            }
             if verdict(&me).is_some() {
                 cut_off(&me, cancelled.cut());
             }
@@ -331,7 +354,7 @@ impl Legacy {
 #[inline(always)]
 pub(super) fn is_in_family(me: &Header) -> bool {
     // ORDERING: Relaxed; a thread that was entered stays so, and this is the thread itself.
-    me.scope.get().is_null() || me.linked.load(std::sync::atomic::Ordering::Relaxed)
+    me.scope.get().is_null() || me.linked.load(Ordering::Relaxed)
 }
 
 /// Makes a scope's child findable for cancellations from above, once.

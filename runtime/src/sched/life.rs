@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::Waker;
 
 use crate::record::{self, Event};
-use crate::sched::cut;
+use crate::sched::cut::{self, Shield};
 use crate::sched::door;
 use crate::sched::shared::Shared;
 use crate::sched::worker::{Core, Counters};
@@ -67,6 +67,8 @@ pub(crate) fn run_closure(
 
 #[cold]
 fn refuse(header: &Header, payload: Box<dyn Any + Send>) {
+    // The closure has destructors, which may wait, and the thread is called off already.
+    let _shield = Shield::raise();
     // SAFETY: as in `run_closure`.
     unsafe { (header.vtable.refuse)(header, payload) };
 }
@@ -163,6 +165,7 @@ pub(crate) fn call_quietly(waker: Waker) {
 #[inline]
 pub(crate) fn end_user_code(header: &Header, before_end: impl Fn(), go_on: impl FnOnce()) -> AtEnd {
     if let Some(extra) = header.extra() {
+        let _shield = cut::shield_of_end(header);
         extra.locals.run_destructors();
     }
     if header.state.has_handle() {

@@ -153,6 +153,16 @@ impl Semaphore {
         self.acquire_many_owned(1)
     }
 
+    /// The same at a call further out.
+    // SUSPENDS
+    pub(crate) fn acquire_owned_at(
+        self: Arc<Self>,
+        site: &'static Location<'static>,
+    ) -> OwnedSemaphorePermit {
+        self.raw.take_until(1, None, site);
+        OwnedSemaphorePermit { semaphore: self, permits: 1 }
+    }
+
     /// The same as [`Semaphore::acquire_many`], with a permit that keeps the semaphore alive.
     ///
     /// # Blocking

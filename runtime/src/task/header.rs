@@ -23,9 +23,10 @@ use std::cell::Cell;
 use std::num::NonZeroU64;
 use std::panic::Location;
 use std::ptr::{self, NonNull};
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
 use crate::fiber::Fiber;
+use crate::primitives::{self, AtomicBool};
 use crate::stack::Class;
 use crate::task::blocks::Block;
 use crate::task::cancelled::ReasonCell;
@@ -102,7 +103,7 @@ pub(crate) struct Header {
     /// FAMILY-LOCK of the parent.
     pub(crate) sibling: Links,
     /// FAMILY-LOCK of this header. The innermost open scope.
-    pub(crate) scopes: Cell<*const ScopeData>,
+    pub(crate) scopes: primitives::Cell<*const ScopeData>,
     /// Who waits for the end, published by the state word's `JOINER`.
     pub(crate) joiner: Joiner,
     /// Where the thread was spawned.
@@ -134,7 +135,7 @@ pub(crate) struct Extra {
     pub(crate) region: Cell<*const Region>,
     /// HOME-ONLY, and written under the FAMILY-LOCK of this header, under which others read it. The
     /// innermost shield region; null for none.
-    pub(crate) shield: Cell<*const Region>,
+    pub(crate) shield: primitives::Cell<*const Region>,
     /// HOME-ONLY. How many regions the thread has entered.
     pub(crate) region_count: Cell<u64>,
     /// Set before the thread is published. Whether the end of its runtime does not cancel it, for
@@ -150,7 +151,7 @@ impl Extra {
             name,
             locals: Locals::new(),
             region: Cell::new(ptr::null()),
-            shield: Cell::new(ptr::null()),
+            shield: primitives::Cell::new(ptr::null()),
             region_count: Cell::new(0),
             kept: Cell::new(false),
             why: ReasonCell::new(),
@@ -160,13 +161,14 @@ impl Extra {
 
 /// Two links of an intrusive list.
 pub(crate) struct Links {
-    pub(crate) prev: Cell<*const Header>,
-    pub(crate) next: Cell<*const Header>,
+    pub(crate) prev: primitives::Cell<*const Header>,
+    pub(crate) next: primitives::Cell<*const Header>,
 }
 
 impl Links {
-    const fn new() -> Links {
-        Links { prev: Cell::new(ptr::null()), next: Cell::new(ptr::null()) }
+    fn new() -> Links {
+        let none = || primitives::Cell::new(ptr::null());
+        Links { prev: none(), next: none() }
     }
 }
 
@@ -205,9 +207,10 @@ impl Header {
 
     #[inline]
     fn write(block: Block, birth: Birth) -> NonNull<Header> {
+        // In a model it is there from the beginning, for loom does not see who makes it.
         let extra = match birth.name {
-            None => ptr::null_mut(),
-            Some(_) => Box::into_raw(Extra::new(birth.name)),
+            None if !cfg!(loom) => ptr::null_mut(),
+            name => Box::into_raw(Extra::new(name)),
         };
         let header = Header {
             state: birth.state,
@@ -232,7 +235,7 @@ impl Header {
             registry: Links::new(),
             scope: Cell::new(ptr::null()),
             sibling: Links::new(),
-            scopes: Cell::new(ptr::null()),
+            scopes: primitives::Cell::new(ptr::null()),
             joiner: Joiner::new(),
             site: birth.site,
             extra: AtomicPtr::new(extra),

@@ -18,11 +18,15 @@
 //!
 //! Nothing here unwinds or waits; that is the door's.
 
+#[cfg(all(loom, test))]
+mod models;
+
 use std::cell::Cell;
 use std::panic::Location;
 use std::ptr;
 use std::time::{Duration, Instant};
 
+use crate::primitives;
 use crate::task::cancelled::{CancelReason, ReasonCell, RegionId};
 use crate::task::family::FamilyLock;
 use crate::task::header::Header;
@@ -35,7 +39,7 @@ pub(crate) struct Region {
     /// The thread whose region it is; null before it is entered.
     owner: Cell<*const Header>,
     /// The next one outwards on the same thread; null for the outermost.
-    outer: Cell<*const Region>,
+    outer: primitives::Cell<*const Region>,
     /// The region whose deadline comes first, of this one and of all around it; null: there is no
     /// deadline.
     nearest: Cell<*const Region>,
@@ -48,10 +52,11 @@ pub(crate) struct Region {
     pub(super) why: ReasonCell,
     /// What it is known by for ever. Of one that stands for another: of that.
     id: Cell<Option<RegionId>>,
-    /// HOME-ONLY of the owner. The number of the last payload that has unwound for its end; 0: none.
+    /// HOME-ONLY of the owner. The number of the last payload that has unwound for its end; 0:
+    /// none.
     cut_number: Cell<u8>,
-    /// Whether it was entered in a destructor while its thread unwound: what lies around it has
-    /// ended already, and does not reach into it.
+    /// Whether it was entered in a destructor while its thread unwound: what lies around it may
+    /// have ended already, and does not reach into it.
     is_apart: Cell<bool>,
 }
 
@@ -69,7 +74,7 @@ impl Region {
     fn new(kind: Kind, site: &'static Location<'static>) -> Region {
         Region {
             owner: Cell::new(ptr::null()),
-            outer: Cell::new(ptr::null()),
+            outer: primitives::Cell::new(ptr::null()),
             nearest: Cell::new(ptr::null()),
             deadline: None,
             timeout: None,
@@ -170,7 +175,7 @@ impl Region {
             _ => (me.id, count),
         }));
         self.outer.set(extra.region.get());
-        self.is_apart.set(is_in_destructor(me) && !lies_apart(extra.region.get()));
+        self.is_apart.set(is_in_destructor(me));
         if self.kind == Kind::Shield {
             return self.enter_shield(me);
         }
@@ -266,21 +271,9 @@ pub(super) fn chain_in_reach<'a>(innermost: *const Region) -> impl Iterator<Item
     })
 }
 
-/// Whether one of the regions was entered in the destructor that runs, or in one around it.
-fn lies_apart(innermost: *const Region) -> bool {
-    chain(innermost).any(|region| region.is_apart.get())
-}
-
 /// Whether `me`, the current thread, unwinds or waits where nothing may unwind it.
 pub(super) fn is_in_destructor(me: &Header) -> bool {
     me.shield.get() > 0 || std::thread::panicking()
-}
-
-/// The region in which a scope is opened by `me`, the current thread; null for none.
-pub(super) fn for_scope(me: &Header) -> *const Region {
-    let innermost = innermost(me);
-    // In a destructor, those in which the thread unwinds have ended.
-    if is_in_destructor(me) && !lies_apart(innermost) { ptr::null() } else { innermost }
 }
 
 /// The innermost region of `me`, the current thread; null for none.

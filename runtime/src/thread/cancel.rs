@@ -75,8 +75,9 @@ pub fn cancel_reason() -> Option<CancelReason> {
 /// Connection.close();
 /// ```
 ///
-/// A destructor that runs while its thread is cut off needs no shield: nothing is cut off twice at
-/// a time. But a deadline does nothing there either, since unwinding within unwinding would abort.
+/// A destructor that runs while its thread unwinds needs no shield: nothing is cut off twice at a
+/// time. But no deadline of its own is kept there either, since to unwind within an unwinding would
+/// abort the process.
 ///
 /// # Frames of C
 ///

@@ -22,6 +22,7 @@ use crate::task::state::Dropped;
 use crate::task::{CancelReason, Header, HeaderRef, Kind, Reason, WaitKind, current};
 use crate::thread::cancel::CancelError;
 use crate::thread::handle::Thread;
+use crate::thread::scope::run_scoped;
 
 /// What a thread leaves: its value, or the payload that unwound it.
 ///
@@ -146,32 +147,57 @@ impl<T> JoinInner<T> {
             && many_to_one::obstacle(shared).is_none()
         {
             // Nobody else would run it: the join counts as a run.
+            if cut::may_be_cut_off(&current::me()) {
+                return self.wait_inside(shared, site);
+            }
             if many_to_one::run_until(shared, ptr::from_ref::<Header>(header)).is_ok()
                 && header.state.is_finished()
             {
                 return;
             }
         }
+        Self::wait_for(header, site);
+    }
+
+    /// Waits for the end of `header`, at the door.
+    // SUSPENDS
+    fn wait_for(header: &Header, site: &'static Location<'static>) {
         // Before the wait begins: the panic may be caught, and the thread waits again.
-        assert!(!ptr::eq(&*current::me(), &**header), "a thread cannot join itself");
+        assert!(!ptr::eq(&*current::me(), header), "a thread cannot join itself");
         if !door::join_by_loan(header, site) {
-            self.wait_once(site, |pending| {
+            Self::wait_once(header, site, |pending| {
                 life::register_joiner(header, pending.thread(), pending.sequence())
             });
         }
         if !header.state.is_finished() {
-            self.wait_again(site);
+            Self::wait_again(header, site);
+        }
+    }
+
+    /// Waits for a thread of an N:1 runtime from outside of it, by a thread inside that inherits
+    /// what may cut the caller off.
+    // SUSPENDS
+    #[cold]
+    fn wait_inside(&self, shared: &Arc<Shared>, site: &'static Location<'static>) {
+        let thread = &self.thread;
+        let waiter = || JoinInner::<()>::wait_for(&thread.0, site);
+        if let Err(error) = run_scoped(shared, waiter, site) {
+            panic!("the n:1 runtime of the joined thread cannot be run: {error}");
         }
     }
 
     /// Waits, if `register` says that the thread has not ended.
     // SUSPENDS
     #[inline(always)]
-    fn wait_once(&self, site: &'static Location<'static>, register: impl FnOnce(&Pending) -> bool) {
+    fn wait_once(
+        header: &Header,
+        site: &'static Location<'static>,
+        register: impl FnOnce(&Pending) -> bool,
+    ) {
         let pending = door::begin(false);
         if register(&pending) {
             let mut reason = Reason::new(WaitKind::Join, site);
-            reason.owner = Some(self.thread.0.id);
+            reason.owner = Some(header.id);
             pending.wait(reason, None);
         } else {
             pending.abandon();
@@ -181,10 +207,11 @@ impl<T> JoinInner<T> {
     /// The joiner was woken for nothing.
     // SUSPENDS
     #[cold]
-    fn wait_again(&self, site: &'static Location<'static>) {
-        let header = &self.thread.0;
+    fn wait_again(header: &Header, site: &'static Location<'static>) {
         while !header.state.is_finished() {
-            self.wait_once(site, |pending| life::register_joiner_again(header, pending.sequence()));
+            Self::wait_once(header, site, |pending| {
+                life::register_joiner_again(header, pending.sequence())
+            });
         }
     }
 
@@ -252,7 +279,8 @@ impl<T> JoinHandle<T> {
     ///
     /// # Errors
     ///
-    /// `Err` with the payload if the thread was unwound; see [`Result`].
+    /// `Err` with the payload if the thread was unwound; see [`Result`]. Not if it was cut off and
+    /// the caller is to end too, by the same deadline say: then the caller is unwound instead.
     ///
     /// # Panics
     ///

@@ -55,7 +55,8 @@ fn park_until(deadline: Option<Instant>, site: &'static Location<'static>) {
 ///
 /// # Blocking
 ///
-/// Waits for the time to pass; nothing but a cancellation ends it before. A kernel thread blocks.
+/// Waits for the time to pass; nothing ends it before, save what cuts the thread off. A kernel
+/// thread blocks.
 ///
 /// # Units
 ///

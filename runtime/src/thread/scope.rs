@@ -173,6 +173,13 @@ impl<'scope, T> ScopedJoinHandle<'scope, T> {
         ScopedJoinHandle::new(JoinInner::new(thread))
     }
 
+    /// The scope whose thread it is.
+    pub(crate) fn scope(&self) -> &'scope ScopeData {
+        let scope = self.inner.header().scope.get();
+        // SAFETY: a scoped thread has one, which is open as long as `'scope` lasts.
+        unsafe { scope.as_ref() }.expect("a scoped thread has a scope")
+    }
+
     pub(super) fn new(inner: JoinInner<T>) -> ScopedJoinHandle<'scope, T> {
         ScopedJoinHandle { inner, scope: PhantomData }
     }
