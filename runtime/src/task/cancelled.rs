@@ -11,7 +11,6 @@ use std::num::NonZeroU64;
 use std::panic::Location;
 use std::ptr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU8;
 use std::time::{Duration, Instant};
 
 use crate::primitives::{AtomicPtr, Ordering};
@@ -19,7 +18,7 @@ use crate::task::current;
 use crate::task::header::Header;
 use crate::task::numbers::shown_number;
 use crate::task::reason::Reason;
-use crate::task::region::Region;
+use crate::task::region::{self, Region};
 
 /// Why something was cancelled: who wanted it, from where, and for what.
 ///
@@ -255,26 +254,19 @@ pub struct Cancelled {
     cut: Option<Reason>,
     /// The region for whose end this unwinds; `None`: the thread's own end.
     target: Option<RegionId>,
-    /// The thread that this payload unwinds, and its number there; `None` if there was nothing to
-    /// unwind.
-    unwinds: Option<(NonZeroU64, u8)>,
+    /// The thread that this payload unwinds; `None` if there was nothing to unwind.
+    thread: Option<NonZeroU64>,
+    /// Whether the region counts it, which is one of that thread then.
+    counts_there: bool,
 }
 
 /// Names a region for ever: the thread whose it is, and how many it had entered before.
 pub(crate) type RegionId = (NonZeroU64, u64);
 
-/// A number for a payload, not 0. It comes again after 254 others; a payload that was kept so long
-/// could make a lock look unpoisoned.
-fn next_number() -> u8 {
-    static NEXT: AtomicU8 = AtomicU8::new(0);
-    // ORDERING: Relaxed; a number.
-    NEXT.fetch_add(1, Ordering::Relaxed) % u8::MAX + 1
-}
-
 impl Cancelled {
     /// For a thread that never began.
     pub(crate) fn unstarted(reason: CancelReason) -> Box<dyn Any + Send> {
-        Box::new(Cancelled { reason, cut: None, target: None, unwinds: None })
+        Box::new(Cancelled { reason, cut: None, target: None, thread: None, counts_there: false })
     }
 
     /// For `me`, the current thread, which is about to be unwound by it for the end of `region`.
@@ -286,18 +278,16 @@ impl Cancelled {
         cut: Option<Reason>,
         region: Option<&Region>,
     ) -> Box<Cancelled> {
-        let number = next_number();
-        me.cut_number.set(number);
-        if let Some(region) = region {
-            region.note_cut(me, number);
-        }
+        let cuts = &me.extra_or_new().cuts;
+        cuts.set(cuts.get().saturating_add(1));
+        let counts_there = region.is_some_and(|region| region.count_cut(me));
         let target = region.map(Region::id);
-        Box::new(Cancelled { reason, cut, target, unwinds: Some((me.id, number)) })
+        Box::new(Cancelled { reason, cut, target, thread: Some(me.id), counts_there })
     }
 
     /// Whether it unwinds, or has unwound, the current thread.
     pub(crate) fn is_mine(&self) -> bool {
-        self.unwinds.is_some_and(|(thread, _)| thread == current::me().id)
+        self.thread == Some(current::me().id)
     }
 
     /// Whether it unwinds for the end of `region`.
@@ -324,14 +314,19 @@ impl Cancelled {
 
 impl Drop for Cancelled {
     fn drop(&mut self) {
-        if let Some((thread, number)) = self.unwinds {
-            let me = current::me();
-            // Elsewhere it is a joiner's, and the thread has ended. With another number it was
-            // kept, and another one unwinds.
-            if me.id == thread && me.cut_number.get() == number {
-                me.cut_number.set(0);
-            }
+        if self.thread.is_none() || !self.is_mine() {
+            // Elsewhere it is a joiner's, or was given away.
+            return;
         }
+        let me = current::me();
+        if self.counts_there {
+            let mut regions = region::chain(region::innermost(&me));
+            // With a region that was left, its payloads were counted off.
+            let Some(region) = regions.find(|region| self.is_for(region)) else { return };
+            region.discount_cut();
+        }
+        let cuts = &me.extra_or_new().cuts;
+        cuts.set(cuts.get().saturating_sub(1));
     }
 }
 

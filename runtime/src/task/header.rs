@@ -79,9 +79,6 @@ pub(crate) struct Header {
     pub(crate) class: Class,
     /// HOME-ONLY. Whether the thread runs in place: on the fiber of its scope's parent.
     pub(crate) in_place: Cell<bool>,
-    /// HOME-ONLY. The number of the payload by which the thread was last cut off, as long as that
-    /// may still unwind it; 0: none.
-    pub(crate) cut_number: Cell<u8>,
     /// HOME-ONLY. Whether a shield region is open, which keeps cancellations of the thread away.
     pub(crate) sheltered: Cell<bool>,
     /// HOME-ONLY. The fiber that carries the thread; null before the first wait.
@@ -136,6 +133,9 @@ pub(crate) struct Extra {
     /// HOME-ONLY, and written under the FAMILY-LOCK of this header, under which others read it. The
     /// innermost shield region; null for none.
     pub(crate) shield: primitives::Cell<*const Region>,
+    /// HOME-ONLY. How many payloads there are by which the thread was cut off, and which may unwind
+    /// it still.
+    pub(crate) cuts: Cell<u32>,
     /// HOME-ONLY. How many regions the thread has entered.
     pub(crate) region_count: Cell<u64>,
     /// Set before the thread is published. Whether the end of its runtime does not cancel it, for
@@ -152,6 +152,7 @@ impl Extra {
             locals: Locals::new(),
             region: Cell::new(ptr::null()),
             shield: primitives::Cell::new(ptr::null()),
+            cuts: Cell::new(0),
             region_count: Cell::new(0),
             kept: Cell::new(false),
             why: ReasonCell::new(),
@@ -224,7 +225,6 @@ impl Header {
             shield: Cell::new(0),
             class: birth.class,
             in_place: Cell::new(false),
-            cut_number: Cell::new(0),
             sheltered: Cell::new(false),
             vtable: birth.vtable,
             id: birth.id,
@@ -320,6 +320,11 @@ impl Header {
         let extra = self.extra.load(Ordering::Acquire);
         // SAFETY: an extra, once set, lives as long as the header.
         unsafe { extra.as_ref() }
+    }
+
+    /// Whether an unwinding of this thread, the current one, may be by a cut: then it is no panic.
+    pub(crate) fn may_be_unwound_by_a_cut(&self) -> bool {
+        self.extra().is_some_and(|extra| extra.cuts.get() != 0)
     }
 
     /// Whether the end of the runtime does not cancel the thread.
