@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use sylvan::channel::{Receiver, Sender, bounded};
 use sylvan::sync::Mutex;
 use sylvan::thread::{self, Cancelled};
 use sylvan::time;
-use sylvan_workspace::{OnDrop, Random, everywhere};
+use sylvan_workspace::{OnDrop, Random, everywhere, text_of, with_every_runtime};
 
 use crate::staging::fail;
 
@@ -24,6 +25,23 @@ struct World {
     lock: Mutex<u64>,
     sender: Sender<u64>,
     receiver: Receiver<u64>,
+}
+
+impl World {
+    fn new() -> World {
+        let (sender, receiver) = bounded(2);
+        let (live, entered) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        World { live, entered, lock: Mutex::new(0), sender, receiver }
+    }
+
+    /// Looks at what the trees have left, and gives how often somebody has entered.
+    #[track_caller]
+    fn expect_empty(&self) -> usize {
+        assert_eq!(self.live.load(SeqCst), 0, "somebody is still at it");
+        assert!(!self.lock.is_poisoned(), "a cancellation has poisoned a lock");
+        drop(self.lock.try_lock().expect("nobody holds it"));
+        self.entered.load(SeqCst)
+    }
 }
 
 /// Counts who is in the midst of something.
@@ -183,10 +201,8 @@ fn race(world: &World, random: &mut Random, depth: u32) -> u64 {
     })
 }
 
-fn plant(seed: u64) {
-    let (sender, receiver) = bounded(2);
-    let (live, entered) = (AtomicUsize::new(0), AtomicUsize::new(0));
-    let world = World { live, entered, lock: Mutex::new(0), sender, receiver };
+fn plant(seed: u64) -> usize {
+    let world = World::new();
     let mut random = Random::new(seed);
     thread::scope(|scope| {
         let world = &world;
@@ -207,24 +223,42 @@ fn plant(seed: u64) {
             }
         }
     });
-    assert_eq!(world.live.load(SeqCst), 0, "somebody is still at it");
-    assert!(!world.lock.is_poisoned(), "a cancellation has poisoned a lock");
-    drop(world.lock.try_lock().expect("nobody holds it"));
     assert!(!thread::cancelled());
     thread::yield_now();
+    world.expect_empty()
 }
 
 #[test]
 fn trees_that_are_ended_from_all_sides_leave_nobody_and_nothing_behind() {
     everywhere(|_| {
+        let mut entered = 0;
         for seed in 0..TREES {
-            let outcome = catch_unwind(|| plant(seed));
-            if let Err(payload) = outcome {
-                let text = sylvan_workspace::text_of(&*payload);
-                panic!("the tree of seed {seed} fails: {text}");
+            match catch_unwind(|| plant(seed)) {
+                Ok(count) => entered += count,
+                Err(payload) => panic!("the trees of seed {seed} fail: {}", text_of(&*payload)),
             }
         }
+        assert!(entered > 100, "they are hardly trees: {entered}");
     });
 }
 
+#[test]
+fn shutdown_in_the_midst_of_trees_leaves_nobody_and_nothing_behind() {
+    with_every_runtime(|_, runtime| {
+        let world = Arc::new(World::new());
+        let mut random = Random::new(17);
+        runtime.run(|| {
+            for _ in 0..10 {
+                let (world, random) = (world.clone(), random.split());
+                thread::spawn(move || survive(|| grow(&world, random, 4)));
+            }
+            // They are at any stage.
+            thread::sleep(moment(&mut random));
+        });
+        drop(runtime);
+        world.expect_empty();
+    });
+}
+
+/// For each shape of runtime.
 const TREES: u64 = 10;
