@@ -206,7 +206,6 @@ fn largest_limit_is_none() {
 }
 
 #[test]
-#[ignore = "G7: the permit is given back before the failure is told"]
 fn body_is_cut_off_where_it_waits_to_spawn() {
     everywhere(|_| {
         let (ran, gone) = (AtomicUsize::new(0), AtomicUsize::new(0));
@@ -255,7 +254,6 @@ fn deadline_cuts_the_body_off_where_it_waits_to_spawn() {
 }
 
 #[test]
-#[ignore = "G7: the permit is given back before the failure is told"]
 fn members_that_wait_for_their_turn_are_cut_off_and_never_run() {
     everywhere(|_| {
         for panics in [false, true] {

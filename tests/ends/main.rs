@@ -26,6 +26,7 @@ mod requests;
 mod scopes;
 mod shields;
 mod staging;
+mod trees;
 mod waits;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

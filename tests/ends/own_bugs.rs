@@ -160,7 +160,6 @@ fn payload_of_another_thread_that_a_member_or_the_body_resumed_ended_no_group() 
 }
 
 #[test]
-#[ignore = "G8: the error is lost"]
 fn error_was_lost_when_the_body_resumed_the_payload_of_another_thread() {
     everywhere(|_| {
         let run = || {
@@ -179,7 +178,6 @@ fn error_was_lost_when_the_body_resumed_the_payload_of_another_thread() {
 }
 
 #[test]
-#[ignore = "G9: it aborts the process"]
 fn destructor_in_a_group_in_a_destructor_aborted_the_process() {
     everywhere(|_| {
         while_unwinding(|| {
@@ -203,7 +201,6 @@ fn destructor_in_a_group_in_a_destructor_aborted_the_process() {
 }
 
 #[test]
-#[ignore = "G10: the hook prints a panic"]
 fn stolen_arm_that_joined_a_failed_member_panicked() {
     let name = "own_bugs::stolen_arm_that_joined_a_failed_member_panicked";
     let child = in_child(name, &[], || {
@@ -240,7 +237,6 @@ fn stolen_arm_that_joined_a_failed_member_panicked() {
 }
 
 #[test]
-#[ignore = "G11: it names a file of core's"]
 fn member_that_waited_for_its_turn_was_shown_in_a_file_of_core() {
     let report = catch_unwind(|| {
         sylvan::testing::run_seeded(0, || {
