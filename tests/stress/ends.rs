@@ -169,7 +169,10 @@ impl World {
             12 => self.wait_for_ever(random, moment),
             13 => drop(self.limited(moment, || self.scope(random, inner))),
             14 => drop(self.limited(moment, || self.join(random, inner))),
-            15 | 16 => drop(self.limited(moment * 2, || self.group(random, inner))),
+            // By itself too, for a deadline would end what the group should have.
+            15 => self.group(random, inner),
+            16 => drop(self.limited(moment * 2, || self.group(random, inner))),
+            17 if random.below(2) == 0 => self.race(random, inner),
             17 => drop(self.limited(moment * 2, || self.race(random, inner))),
             18 => drop(self.limited(moment, || self.shield(random, inner))),
             _ => drop(self.limited(moment, || self.go_on(random, inner))),
