@@ -27,8 +27,27 @@ const PERMITS: usize = 2;
 const ROOM: usize = 16;
 const WHY: &str = "the storm wants it";
 
+/// What only an end from outside ends.
+const FOR_EVER: Duration = Duration::from_secs(3600);
+
 /// What a thread leaves that panics on purpose.
 struct Expected;
+
+/// Waits when it is dropped, in an unwinding too, which nothing may disturb.
+struct WaitsOnDrop<'a>(&'a World, u64);
+
+impl Drop for WaitsOnDrop<'_> {
+    fn drop(&mut self) {
+        match self.1 % 3 {
+            0 => thread::yield_now(),
+            1 => thread::sleep(Duration::from_micros(self.1 % 50)),
+            _ => {
+                *self.0.mutex.lock().expect("no end of a thread poisons") += 1;
+                self.0.locked.fetch_add(1, SeqCst);
+            }
+        }
+    }
+}
 
 /// How many there are, and the sum of their numbers.
 #[derive(Default)]
@@ -76,6 +95,8 @@ struct World {
     filled: Condvar,
     put: AtomicU64,
     taken: AtomicU64,
+    /// Nobody sends here.
+    silent: (Sender<u64>, Receiver<u64>),
     known: std::sync::Mutex<Vec<Thread>>,
     timeouts: AtomicU64,
     elapsed: AtomicU64,
@@ -97,6 +118,7 @@ impl World {
             filled: Condvar::new(),
             put: AtomicU64::new(0),
             taken: AtomicU64::new(0),
+            silent: unbounded(),
             known: std::sync::Mutex::default(),
             timeouts: AtomicU64::new(0),
             elapsed: AtomicU64::new(0),
@@ -129,7 +151,7 @@ impl World {
             _ => Duration::from_micros(random.below(120)),
         };
         let inner = depth.wrapping_sub(1);
-        match random.below(if depth > 0 { 19 } else { 12 }) {
+        match random.below(if depth > 0 { 20 } else { 13 }) {
             0 | 1 => drop(self.limited(moment, || self.receive(random))),
             2 => drop(self.limited(moment, || self.send(random))),
             3 => {
@@ -144,11 +166,15 @@ impl World {
             9 => self.put(random),
             10 => drop(self.limited(moment, || self.take())),
             11 => self.nest(random, moment),
-            12 => drop(self.limited(moment, || self.scope(random, inner))),
-            13 => drop(self.limited(moment, || self.join(random, inner))),
-            14 | 15 => drop(self.limited(moment * 2, || self.group(random, inner))),
-            16 => drop(self.limited(moment * 2, || self.race(random, inner))),
-            17 => drop(self.limited(moment, || self.shield(random, inner))),
+            12 => self.wait_for_ever(random, moment),
+            13 => drop(self.limited(moment, || self.scope(random, inner))),
+            14 => drop(self.limited(moment, || self.join(random, inner))),
+            // By itself too, for a deadline would end what the group should have.
+            15 => self.group(random, inner),
+            16 => drop(self.limited(moment * 2, || self.group(random, inner))),
+            17 if random.below(2) == 0 => self.race(random, inner),
+            17 => drop(self.limited(moment * 2, || self.race(random, inner))),
+            18 => drop(self.limited(moment, || self.shield(random, inner))),
             _ => drop(self.limited(moment, || self.go_on(random, inner))),
         }
     }
@@ -230,7 +256,20 @@ impl World {
         });
     }
 
+    fn wait_for_ever(&self, random: &mut Random, moment: Duration) {
+        let outcome = self.limited(moment, || {
+            let _waits = WaitsOnDrop(self, random.number());
+            match random.below(2) {
+                0 => thread::sleep(FOR_EVER),
+                _ => drop(self.silent.1.recv()),
+            }
+        });
+        assert!(outcome.is_err(), "nobody has ended it");
+    }
+
     fn scope(&self, random: &mut Random, depth: u32) {
+        let is_cancelled = random.below(4) == 0;
+        let deadline = time::current_deadline();
         let alive = AtomicUsize::new(0);
         let ended = catch_unwind(AssertUnwindSafe(|| {
             thread::scope(|scope| {
@@ -238,13 +277,18 @@ impl World {
                     let (mut random, alive) = (random.split(), &alive);
                     scope.spawn(move || {
                         let _alive = Inside::enter(alive);
+                        assert_eq!(time::current_deadline(), deadline, "it is inherited");
                         self.act(&mut random, depth);
+                        if is_cancelled {
+                            thread::sleep(FOR_EVER);
+                            panic!("nobody has ended it");
+                        }
                     });
                 }
-                match random.below(4) {
-                    0 => scope.cancel_with(WHY).expect("this program unwinds"),
-                    1 => self.act(random, depth),
-                    _ => (),
+                if is_cancelled {
+                    scope.cancel_with(WHY).expect("this program unwinds");
+                } else if random.below(2) == 0 {
+                    self.act(random, depth);
                 }
             });
         }));
@@ -256,7 +300,12 @@ impl World {
 
     fn join(&self, random: &mut Random, depth: u32) {
         let (mut one, mut other) = (random.split(), random.split());
-        sylvan::join(|| self.act(&mut one, depth), || self.act(&mut other, depth));
+        let deadline = time::current_deadline();
+        let arm = |random: &mut Random| {
+            assert_eq!(time::current_deadline(), deadline, "it is inherited");
+            self.act(random, depth);
+        };
+        sylvan::join(|| arm(&mut one), || arm(&mut other));
     }
 
     /// The number of the thread that fails first, if one is to fail.
@@ -276,8 +325,14 @@ impl World {
                         let (mut random, alive) = (random.split(), &alive);
                         group.spawn(move || {
                             let _alive = Inside::enter(alive);
+                            let _waits = WaitsOnDrop(self, random.number());
                             self.act(&mut random, depth);
                             match number == failing {
+                                // With a limit it might keep the failing one from its turn.
+                                false if failing < size && limit.is_none() => {
+                                    thread::sleep(FOR_EVER);
+                                    panic!("nobody has ended it");
+                                }
                                 true if panics => resume_unwind(Box::new(Expected)),
                                 true => Err(number),
                                 false => Ok(1),
@@ -301,11 +356,15 @@ impl World {
         let (alive, arrived) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let ended = catch_unwind(AssertUnwindSafe(|| {
             thread::race(|race| {
-                for _ in 0..1 + random.below(3) {
+                for number in 0..1 + random.below(3) {
                     let (mut random, alive, arrived) = (random.split(), &alive, &arrived);
                     race.spawn(move || {
                         let _alive = Inside::enter(alive);
                         self.act(&mut random, depth);
+                        if number > 1 {
+                            thread::sleep(FOR_EVER);
+                            panic!("nobody has ended it");
+                        }
                         arrived.fetch_add(1, SeqCst)
                     });
                 }
@@ -326,7 +385,10 @@ impl World {
                 assert_eq!(time::current_deadline(), None);
                 thread::sleep(Duration::from_micros(random.below(40)));
                 self.act(random, depth);
+                thread::shield(thread::yield_now);
+                // The inner one was left, and this one is up.
                 thread::yield_now();
+                thread::sleep(Duration::from_micros(random.below(20)));
                 done.store(true, SeqCst);
             });
         }));
@@ -340,7 +402,7 @@ impl World {
         if let Err(payload) = first {
             assert!(payload.is::<Cancelled>());
             drop(payload);
-            let again = catch_unwind(|| thread::sleep(Duration::from_secs(3600)));
+            let again = catch_unwind(|| thread::sleep(FOR_EVER));
             resume_unwind(again.expect_err("the reason is there still"));
         }
     }
@@ -392,11 +454,9 @@ fn waves(world: &World, size: usize, random: &mut Random, deadline: Instant) -> 
                 })
                 .collect();
             for thread in &threads {
-                if random.below(4) == 0 {
+                if random.below(3) == 0 {
+                    thread::sleep(Duration::from_micros(random.below(100)));
                     thread.cancel_with(WHY).expect("this program unwinds");
-                }
-                if random.below(8) == 0 {
-                    thread::yield_now();
                 }
             }
             for thread in threads {
@@ -420,7 +480,7 @@ fn is_meant(payload: &(dyn Any + Send)) -> bool {
 
 fn storm(shape: Shape, runtime: sylvan::Runtime, mut random: Random, deadline: Instant) {
     let world = World::new();
-    let wave = if shape.is_green() { 60 } else { 8 };
+    let wave = if shape.is_green() { 150 } else { 10 };
     // A seeded run is not repeated by its seed if kernel threads take part.
     let outsiders = if matches!(shape, Shape::Seeded(_)) { 0 } else { 2 };
     std::thread::scope(|outside| {

@@ -98,6 +98,7 @@ const UNSAFE_FILES: &[&str] = &[
     "runtime/src/task/blocks/pool.rs",
     "runtime/src/task/blocks/tests.rs",
     "runtime/src/task/cancelled.rs",
+    "runtime/src/task/cancelled/models.rs",
     "runtime/src/task/current.rs",
     "runtime/src/task/family.rs",
     "runtime/src/task/family/models.rs",

@@ -4,6 +4,9 @@
 //! who wanted it, from where, and why; the reason goes down the tree with it, unwinds with the
 //! thread, and lies in what a joiner gets. It is made once and shared.
 
+#[cfg(all(loom, test))]
+mod models;
+
 use std::any::Any;
 use std::borrow::Cow;
 use std::fmt;
