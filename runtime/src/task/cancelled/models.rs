@@ -28,12 +28,12 @@ impl Told {
         // SAFETY: loom checks that nobody writes meanwhile.
         self.done.with(|done| unsafe { *done == 1 })
     }
+}
 
-    /// A thread that looks by `sees`, last if nobody is preempted.
-    fn spawn_look(self: &Arc<Told>, sees: fn(&ReasonCell) -> bool) -> JoinHandle<bool> {
-        let told = self.clone();
-        thread::spawn(move || !sees(&told.cell) || told.is_done())
-    }
+/// A thread that looks by `sees`, last if nobody is preempted.
+fn spawn_look(told: &Arc<Told>, sees: fn(&ReasonCell) -> bool) -> JoinHandle<bool> {
+    let told = told.clone();
+    thread::spawn(move || !sees(&told.cell) || told.is_done())
 }
 
 #[test]
@@ -42,7 +42,7 @@ fn who_sees_a_reason_sees_what_was_done_before() {
     for sees in looks {
         check(move || {
             let told = Told::new();
-            let look = told.spawn_look(sees);
+            let look = spawn_look(&told, sees);
             // SAFETY: loom checks that nobody else has it.
             told.done.with_mut(|done| unsafe { *done = 1 });
             assert!(told.cell.set(CancelReason::of_model()));
