@@ -34,10 +34,7 @@ pub(crate) struct Shield(current::Me);
 impl Shield {
     pub(crate) fn raise() -> Shield {
         let me = current::me();
-        // At most one frame of the runtime's at a time holds one, and destructors within it.
-        me.shield.set(me.shield.get().checked_add(1).unwrap_or_else(|| {
-            crate::os::abort_with("more than 65,535 waits lie within each other on one thread")
-        }));
+        me.limits.raise_shield();
         Shield(me)
     }
 }
@@ -51,7 +48,7 @@ pub(super) fn shield_of_end(me: &Header) -> Option<Shield> {
 
 impl Drop for Shield {
     fn drop(&mut self) {
-        self.0.shield.set(self.0.shield.get() - 1);
+        self.0.limits.lower_shield();
     }
 }
 
@@ -69,21 +66,21 @@ pub(super) enum Verdict<'a> {
 /// Whether something may unwind `me` from here.
 #[inline(always)]
 pub(super) fn deliverable(me: &Header) -> bool {
-    cfg!(panic = "unwind") && me.shield.get() == 0 && !std::thread::panicking()
+    cfg!(panic = "unwind") && !me.limits.is_shielded() && !std::thread::panicking()
 }
 
 /// What may end a wait of `me` that begins now.
 #[inline(always)]
 pub(super) fn accepts(me: &Header, permit: bool) -> Accepts {
     let interrupt = deliverable(me);
-    Accepts { permit, cancel: interrupt && !me.sheltered.get(), interrupt }
+    Accepts::new(permit, interrupt && !me.limits.is_sheltered(), interrupt)
 }
 
 /// What ends the current thread, or a part of it; `None`: it goes on.
 #[inline(always)]
 pub(super) fn verdict(me: &Header) -> Option<Verdict<'_>> {
     enter_family(me);
-    if me.state.is_called_off() || me.bounded.get() || is_shut_down(me) {
+    if me.state.is_called_off() || me.limits.is_bounded() || is_shut_down(me) {
         return verdict_in_full(me);
     }
     None
@@ -127,7 +124,7 @@ fn late(me: &Header) -> Option<&Region> {
 
 /// The region whose deadline is in force for the current thread.
 pub(super) fn nearest(me: &Header) -> Option<&Region> {
-    if !me.bounded.get() {
+    if !me.limits.is_bounded() {
         return None;
     }
     // SAFETY: a region lies in its frame as long as somebody is in it; see `region`.
@@ -142,7 +139,7 @@ pub(crate) fn current_deadline() -> Option<std::time::Instant> {
 /// Whether something may cut `me` off, the current thread, during a wait that is not at the door.
 pub(crate) fn may_be_cut_off(me: &Header) -> bool {
     deliverable(me)
-        && (me.bounded.get() || !me.scope.get().is_null() || !region::innermost(me).is_null())
+        && (me.limits.is_bounded() || !me.scope.get().is_null() || !region::innermost(me).is_null())
 }
 
 /// Why the current thread, or a part of it, is to end, if it is.
@@ -287,24 +284,35 @@ pub(crate) fn during<T>(me: &Header, region: &Region, f: impl FnOnce() -> T) -> 
     value
 }
 
-/// What an arm of a `join` takes over from the thread that it works for.
+/// What an arm of a `join` takes over from the thread that it works for: the region whose deadline
+/// comes first, and in the lowest bit, which no address has, whether cancellations are kept away.
+/// Null, most likely: nothing.
 #[derive(Clone, Copy)]
-pub(super) struct Legacy {
-    nearest: *const Region,
-    sheltered: bool,
-}
+pub(super) struct Legacy(*const Region);
 
 impl Legacy {
     /// That of `me`, the current thread.
     #[inline(always)]
     pub(super) fn of(me: &Header) -> Legacy {
-        let nearest = region::inherited(me);
-        Legacy { nearest, sheltered: !deliverable(me) || me.sheltered.get() }
+        if me.limits.are_none() && !std::thread::panicking() {
+            return Legacy(ptr::null());
+        }
+        Legacy::of_limited(me)
+    }
+
+    #[cold]
+    fn of_limited(me: &Header) -> Legacy {
+        let sheltered = !deliverable(me) || me.limits.is_sheltered();
+        Legacy(region::inherited(me).map_addr(|address| address | usize::from(sheltered)))
     }
 
     /// Whether cancellations are kept away.
     pub(super) fn is_sheltered(self) -> bool {
-        self.sheltered
+        self.0.addr() & 1 != 0
+    }
+
+    fn nearest(self) -> *const Region {
+        self.0.map_addr(|address| address & !1)
     }
 
     /// Runs `f`, an arm, on a thread of its own.
@@ -313,7 +321,7 @@ impl Legacy {
     /// S1: the thread whose legacy it is waits for `f` in the same regions.
     #[inline]
     pub(super) unsafe fn run<T>(self, f: impl FnOnce() -> T) -> T {
-        if self.nearest.is_null() && !self.sheltered {
+        if self.0.is_null() {
             return f();
         }
         // SAFETY: S1 is ours of the same number.
@@ -327,8 +335,8 @@ impl Legacy {
         let me = current::me();
         let shield = Region::shield(Location::caller());
         // SAFETY: S1: the owner is in the region until it has seen the end of `f` (S1).
-        let heir = unsafe { Region::heir_of(self.nearest) };
-        if self.sheltered {
+        let heir = unsafe { Region::heir_of(self.nearest()) };
+        if self.is_sheltered() {
             // SAFETY: S1: it is left below, on the one way out, and stays in this frame.
             unsafe { shield.enter(&me) };
         }
@@ -336,7 +344,7 @@ impl Legacy {
         unsafe { heir.enter(&me) };
         let result = catch_unwind(AssertUnwindSafe(f));
         heir.leave(&me);
-        if self.sheltered {
+        if self.is_sheltered() {
             shield.leave(&me);
         }
         match result {
@@ -379,8 +387,17 @@ pub(crate) fn why_unstarted() -> Option<CancelReason> {
 /// Why a thread that is about to begin shall not: it was cancelled, by its handle or with others,
 /// or its deadline has passed.
 /// `ended` is the runtime, if it is shut down.
-#[inline]
+#[inline(always)]
 pub(super) fn born_cancelled(header: &Header, ended: Option<&Shared>) -> Option<CancelReason> {
+    // A thread in no scope has nobody else to be cancelled with.
+    if header.scope.get().is_null() && ended.is_none() && !header.state.is_cancelled() {
+        return None;
+    }
+    born_cancelled_with_others(header, ended)
+}
+
+#[inline(never)]
+fn born_cancelled_with_others(header: &Header, ended: Option<&Shared>) -> Option<CancelReason> {
     if header.state.is_cancelled() {
         return Some(reason(header, Verdict::Thread));
     }

@@ -44,7 +44,7 @@ pub(crate) struct Pending {
 pub(crate) fn begin(permit: bool) -> Pending {
     let me = current::me();
     let accepts = cut::accepts(&me, permit);
-    if !accepts.interrupt {
+    if !accepts.by_interrupt() {
         cut::enter_family(&me);
     } else if cut::verdict(&me).is_some() {
         cut::cut_off_here(&me);
@@ -79,7 +79,7 @@ pub(crate) fn charge() {
 #[inline(always)]
 pub(crate) fn wait_unannounced(permit: bool, reason: Reason, deadline: Option<Instant>) -> Cause {
     if let (Some(me), None) = (current::running(), deadline)
-        && !me.bounded.get()
+        && !me.limits.is_bounded()
     {
         let accepts = cut::accepts(me, permit);
         let sequence = me.state.next_sequence();
@@ -165,12 +165,12 @@ impl Pending {
 
     /// The deadline around the wait, if it may be unwound.
     fn bound(&self) -> Option<Instant> {
-        if self.accepts.interrupt { cut::nearest(&self.me)?.deadline() } else { None }
+        if self.accepts.by_interrupt() { cut::nearest(&self.me)?.deadline() } else { None }
     }
 
     /// The deadline has passed before the wait began.
     fn give_up_at_once(&self) -> Cause {
-        let permit = self.accepts.permit;
+        let permit = self.accepts.by_permit();
         if self.announced && self.me.state.abandon_wait() {
             Cause::Woken
         } else if permit && self.me.state.try_take_permit() {
@@ -187,7 +187,7 @@ impl Pending {
 #[inline]
 pub(crate) fn join_by_loan(thread: &Header, site: &'static Location<'static>) -> bool {
     let (Some(core), Some(me)) = (Core::current(), current::running()) else { return false };
-    if me.bounded.get() {
+    if me.limits.is_bounded() {
         // A loan has no timer.
         return false;
     }
@@ -374,7 +374,7 @@ pub(crate) fn try_take_permit() -> bool {
 #[inline(always)]
 pub(crate) fn pass_switch_point(core: &Core, me: &Header) -> bool {
     cut::is_in_family(me)
-        && !me.bounded.get()
+        && me.limits.are_none()
         && !me.state.is_called_off()
         && !core.cancelling.get()
         && core.charge_within_budget()
@@ -404,7 +404,7 @@ pub(crate) fn yield_now() {
 /// cut off, is not entered in its family yet, or unwinds.
 #[inline(always)]
 pub(crate) fn has_more_to_do(me: &Header) -> bool {
-    me.bounded.get()
+    !me.limits.are_none()
         || me.state.is_called_off()
         || !cut::is_in_family(me)
         || std::thread::panicking()

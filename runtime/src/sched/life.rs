@@ -133,7 +133,7 @@ fn call_as(courier: NonNull<Header>, core: &Core, waker: Waker, before: *const H
     // SAFETY: the scheduler's reference is ours until the end below.
     let header = unsafe { courier.as_ref() };
     // The wake is owed, whoever is cancelled.
-    header.shield.set(1);
+    header.limits.raise_shield();
     header.in_place.set(!before.is_null());
     current::set_green(header);
     call_quietly(waker);

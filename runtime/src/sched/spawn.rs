@@ -241,7 +241,7 @@ where
     // SAFETY: the scope is open (S2).
     if let Some(scope) = unsafe { scope.as_ref() } {
         header.scope.set(scope);
-        header.bounded.set(!scope.nearest().is_null());
+        header.limits.set_bounded(!scope.nearest().is_null());
         if scope.is_kept() {
             header.extra_or_new().kept.set(true);
         }

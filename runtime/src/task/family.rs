@@ -61,7 +61,16 @@ impl ScopeData {
     }
 
     /// Why the children are cancelled, if they are all.
+    #[inline]
     pub(crate) fn called_off(&self) -> Option<CancelReason> {
+        if self.why.is_set() || !self.region.is_null() || self.parent().state.is_cancelled() {
+            return self.why_called_off();
+        }
+        None
+    }
+
+    #[cold]
+    fn why_called_off(&self) -> Option<CancelReason> {
         if let Some(reason) = self.why.get() {
             return Some(reason);
         }

@@ -32,6 +32,7 @@ use crate::task::blocks::Block;
 use crate::task::cancelled::ReasonCell;
 use crate::task::current;
 use crate::task::joiner::Joiner;
+use crate::task::limits::Limits;
 use crate::task::locals::Locals;
 use crate::task::mailbox::Mailbox;
 use crate::task::numbers::{BlockCache, shown_number};
@@ -71,16 +72,12 @@ pub(crate) struct Header {
     pub(crate) linked: AtomicBool,
     /// HOME-ONLY. Whether the thread stands in its worker's registry.
     pub(crate) registered: Cell<bool>,
-    /// HOME-ONLY. Whether a deadline is in force; see `region`.
-    pub(crate) bounded: Cell<bool>,
-    /// HOME-ONLY. How many of the runtime's own shields are up: above zero, nothing unwinds it.
-    pub(crate) shield: Cell<u16>,
     /// Which stack the thread wants.
     pub(crate) class: Class,
     /// HOME-ONLY. Whether the thread runs in place: on the fiber of its scope's parent.
     pub(crate) in_place: Cell<bool>,
-    /// HOME-ONLY. Whether a shield region is open, which keeps cancellations of the thread away.
-    pub(crate) sheltered: Cell<bool>,
+    /// What bounds the thread, and what keeps it from being cut off.
+    pub(crate) limits: Limits,
     /// HOME-ONLY. The fiber that carries the thread; null before the first wait.
     pub(crate) fiber: Cell<*const Fiber>,
     /// The scope that waits for this thread; null for most. Set before the thread is published.
@@ -221,11 +218,9 @@ impl Header {
             family_lock: AtomicBool::new(false),
             linked: AtomicBool::new(false),
             registered: Cell::new(false),
-            bounded: Cell::new(false),
-            shield: Cell::new(0),
             class: birth.class,
             in_place: Cell::new(false),
-            sheltered: Cell::new(false),
+            limits: Limits::none(),
             vtable: birth.vtable,
             id: birth.id,
             mailbox: AtomicPtr::new(ptr::null_mut()),

@@ -9,6 +9,7 @@ pub(crate) mod current;
 pub(crate) mod family;
 pub(crate) mod header;
 pub(crate) mod joiner;
+pub(crate) mod limits;
 pub(crate) mod locals;
 pub(crate) mod mailbox;
 pub(crate) mod numbers;

@@ -185,7 +185,7 @@ impl Region {
         if self.kind == Kind::Shield {
             return self.enter_shield(me);
         }
-        let around = match me.bounded.get() && !self.is_apart.get() {
+        let around = match me.limits.is_bounded() && !self.is_apart.get() {
             true => nearest(me),
             false => ptr::null(),
         };
@@ -197,7 +197,7 @@ impl Region {
         };
         self.nearest.set(if is_first { self } else { around });
         extra.region.set(self);
-        me.bounded.set(!self.nearest.get().is_null());
+        me.limits.set_bounded(!self.nearest.get().is_null());
     }
 
     #[cold]
@@ -206,8 +206,8 @@ impl Region {
         let _lock = FamilyLock::of(me);
         extra.region.set(self);
         extra.shield.set(self);
-        me.sheltered.set(true);
-        me.bounded.set(false);
+        me.limits.set_sheltered(true);
+        me.limits.set_bounded(false);
         // What is marked lies outside.
         me.state.clear_interrupt();
     }
@@ -222,7 +222,7 @@ impl Region {
         } else {
             extra.region.set(self.outer.get());
         }
-        me.bounded.set(!nearest(me).is_null());
+        me.limits.set_bounded(!nearest(me).is_null());
         if self.cuts.get() != 0 {
             // Nobody has a reason to resume what has unwound for its end.
             extra.cuts.set(extra.cuts.get().saturating_sub(self.cuts.get()));
@@ -245,7 +245,7 @@ impl Region {
             is_marked |= region.is_cancelled();
         }
         extra.shield.set(shield);
-        me.sheltered.set(!shield.is_null());
+        me.limits.set_sheltered(!shield.is_null());
         me.state.clear_interrupt();
         if is_marked {
             // The thread runs, so there is nobody to schedule.
@@ -281,7 +281,7 @@ pub(super) fn chain_in_reach<'a>(innermost: *const Region) -> impl Iterator<Item
 /// destructor, of those that were entered there.
 #[inline]
 pub(crate) fn inherited(me: &Header) -> *const Region {
-    if !me.bounded.get() || (is_in_destructor(me) && !is_innermost_apart(me)) {
+    if !me.limits.is_bounded() || (is_in_destructor(me) && !is_innermost_apart(me)) {
         return ptr::null();
     }
     nearest(me)
@@ -294,7 +294,7 @@ fn is_innermost_apart(me: &Header) -> bool {
 
 /// Whether `me`, the current thread, unwinds or waits where nothing may unwind it.
 pub(super) fn is_in_destructor(me: &Header) -> bool {
-    me.shield.get() > 0 || std::thread::panicking()
+    me.limits.is_shielded() || std::thread::panicking()
 }
 
 /// The innermost region of `me`, the current thread; null for none.

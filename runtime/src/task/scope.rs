@@ -62,6 +62,8 @@ pub(crate) struct ScopeData {
     nearest: *const Region,
     /// Whether cancellations of the parent, and deadlines around it, are kept away.
     pub(super) sheltered: bool,
+    /// Whether the end of the runtime does not cancel the children.
+    kept: bool,
     /// Why the children of this scope were cancelled.
     pub(super) why: ReasonCell,
 }
@@ -92,11 +94,12 @@ impl ScopeData {
 
     /// The same in `region`, which `parent` has entered last.
     pub(crate) fn within(parent: &Header, region: *const Region) -> ScopeData {
-        let in_destructor = region::is_in_destructor(parent);
+        let sheltered = region::is_in_destructor(parent) || parent.limits.is_sheltered();
         ScopeData {
             region,
             nearest: region::inherited(parent),
-            sheltered: in_destructor || parent.sheltered.get(),
+            sheltered,
+            kept: sheltered || parent.is_kept(),
             why: ReasonCell::new(),
             parent,
             word: AtomicU64::new(0),
@@ -212,7 +215,7 @@ impl ScopeData {
     /// Whether the end of the runtime does not cancel the children.
     #[inline]
     pub(crate) fn is_kept(&self) -> bool {
-        self.sheltered || self.parent().is_kept()
+        self.kept
     }
 
     /// Ends a child's membership. Gives the parent and the wait to end, if that child was the

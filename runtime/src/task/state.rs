@@ -40,7 +40,7 @@ pub(crate) use terms::{Accepts, AtEnd, Cause, Commit, Dropped, Duty, Sequence};
 /// | 11 | `TIMED_OUT` | the current wait was ended by its deadline |
 /// | 12 | `UNPARKED` | the current wait was ended by a permit, which it has consumed |
 /// | 13 | `INTERRUPT` | a region that the thread is in was cancelled; see `region` |
-/// | 14 | `ACCEPTS_INTERRUPT` | the current wait ends on `INTERRUPT` |
+/// | 15 | `ACCEPTS_INTERRUPT` | the current wait ends on `INTERRUPT` |
 /// | 16..64 | sequence | number of the current or last wait |
 ///
 /// Legal combinations: `WAITING` implies `IN_WAIT`; of `IN_WAIT`, `WOKEN`, `TIMED_OUT` and
@@ -72,22 +72,12 @@ const TIMED_OUT: u64 = 1 << 11;
 
 const UNPARKED: u64 = 1 << 12;
 const INTERRUPT: u64 = 1 << 13;
-const ACCEPTS_INTERRUPT: u64 = 1 << 14;
+const ACCEPTS_INTERRUPT: u64 = 1 << 15;
 
 const ACCEPTS: u64 = ACCEPTS_PERMIT | ACCEPTS_CANCEL | ACCEPTS_INTERRUPT;
 const WAIT_BITS: u64 = WOKEN | ACCEPTS | IN_WAIT | TIMED_OUT | UNPARKED;
 const SEQUENCE_SHIFT: u32 = 16;
 const SEQUENCE_ONE: u64 = 1 << SEQUENCE_SHIFT;
-
-impl Accepts {
-    /// The bits of an open wait.
-    #[inline(always)]
-    fn bits(self) -> u64 {
-        let permit = if self.permit { ACCEPTS_PERMIT } else { 0 };
-        let cancel = if self.cancel { ACCEPTS_CANCEL } else { 0 };
-        IN_WAIT | permit | cancel | if self.interrupt { ACCEPTS_INTERRUPT } else { 0 }
-    }
-}
 
 impl State {
     /// A thread that has not started, with or without a join handle.
@@ -437,10 +427,13 @@ fn next_wait(word: u64) -> u64 {
     (word & !LIFE & !WAIT_BITS).wrapping_add(SEQUENCE_ONE)
 }
 
-/// Whether a cancellation that has come ends the open wait.
+/// Whether a cancellation that has come ends the open wait. Each of the two bits that accept one
+/// stands as far above what it accepts.
+#[inline(always)]
 fn is_cut_off(word: u64) -> bool {
-    let by_name = word & CANCEL != 0 && word & ACCEPTS_CANCEL != 0;
-    by_name || (word & INTERRUPT != 0 && word & ACCEPTS_INTERRUPT != 0)
+    const DISTANCE: u32 = ACCEPTS_CANCEL.ilog2() - CANCEL.ilog2();
+    const { assert!(INTERRUPT << DISTANCE == ACCEPTS_INTERRUPT) };
+    word & (word >> DISTANCE) & (CANCEL | INTERRUPT) != 0
 }
 
 /// `WAITING` becomes `READY`, and the wait is closed.

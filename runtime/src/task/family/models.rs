@@ -17,7 +17,7 @@ use crate::task::region::{Region, chain};
 use crate::task::scope::ScopeData;
 use crate::task::state::{Accepts, Cause, Commit};
 
-const CANCEL: Accepts = Accepts { permit: false, cancel: true, interrupt: true };
+const CANCEL: Accepts = Accepts::new(false, true, true);
 
 /// A thread that has opened a scope, in a region of its own.
 struct Parent {
@@ -299,7 +299,7 @@ fn child_within_a_shield_stays_when_its_parent_is_cancelled() {
     check(|| {
         let parent = Parent::new();
         let canceller = parent.spawn_canceller(What::Thread);
-        parent.header.sheltered.set(true);
+        parent.header.limits.set_sheltered(true);
         let inner = ScopeData::new(&parent.header);
         inner.enter();
         let child = Header::for_model();

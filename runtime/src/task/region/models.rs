@@ -17,7 +17,7 @@ use crate::task::scope::ScopeData;
 use crate::task::state::{Accepts, Cause, Commit, Duty};
 use crate::task::{HeaderRef, region};
 
-const INTERRUPT: Accepts = Accepts { permit: false, cancel: false, interrupt: true };
+const INTERRUPT: Accepts = Accepts::new(false, false, true);
 
 /// A thread in a region, in which it has opened a scope.
 struct Owner {
@@ -272,13 +272,13 @@ fn deadline_within_is_in_force_while_its_region_is_open_and_no_longer() {
         let inner = Region::ends(deadline, None, std::panic::Location::caller());
         let inner = enter(&owner.header, inner);
         assert!(std::ptr::eq(region::nearest(&owner.header), &*inner));
-        assert!(owner.header.bounded.get());
+        assert!(owner.header.limits.is_bounded());
         let shield = enter(&owner.header, shield());
-        assert!(!owner.header.bounded.get());
+        assert!(!owner.header.limits.is_bounded());
         shield.leave(&owner.header);
-        assert!(owner.header.bounded.get());
+        assert!(owner.header.limits.is_bounded());
         inner.leave(&owner.header);
-        assert!(!owner.header.bounded.get());
+        assert!(!owner.header.limits.is_bounded());
         canceller.join().unwrap();
         owner.check_mark();
         owner.end();

@@ -19,8 +19,8 @@ use super::{Accepts, AtEnd, Cause, Commit, Dropped, Duty, Sequence, State};
 use crate::primitives::{Bell, check, check_within};
 
 const NOTHING: Accepts = Accepts::NOTHING;
-const PERMIT: Accepts = Accepts { permit: true, cancel: false, interrupt: false };
-const CANCEL: Accepts = Accepts { permit: false, cancel: true, interrupt: true };
+const PERMIT: Accepts = Accepts::new(true, false, false);
+const CANCEL: Accepts = Accepts::new(false, true, true);
 
 /// A waiting thread as its wakers see it.
 struct Waiter {
@@ -161,7 +161,7 @@ fn wake_timer_cancel_and_commit_schedule_once_and_tell_the_truth() {
 fn unannounced_wait_is_ended_once_and_keeps_what_it_did_not_take() {
     check_within(2, || {
         let waiter = Waiter::new();
-        let accepts = Accepts { permit: true, cancel: true, interrupt: true };
+        let accepts = Accepts::new(true, true, true);
         let ender = |end: fn(&State) -> Duty| {
             let waiter = waiter.clone();
             thread::spawn(move || waiter.carry_out(end(&waiter.state)))

@@ -1,6 +1,8 @@
 //! The words of the state's methods: what they are told, and what their callers then owe.
 #![forbid(unsafe_code)]
 
+use super::{ACCEPTS_CANCEL, ACCEPTS_INTERRUPT, ACCEPTS_PERMIT, IN_WAIT};
+
 /// The number of a wait; a wake must name the wait that it wants to end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Sequence(pub(super) u64);
@@ -17,21 +19,48 @@ impl Sequence {
     }
 }
 
-/// What may end a wait besides its own wake and its deadline.
+/// What may end a wait besides its own wake and its deadline: the bits of a state word whose wait
+/// is open.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Accepts {
-    /// `Thread::unpark` ends it.
-    pub(crate) permit: bool,
-    /// A cancellation of the thread ends it.
-    pub(crate) cancel: bool,
-    /// A cancellation of a region of the thread ends it.
-    pub(crate) interrupt: bool,
-}
+pub(crate) struct Accepts(u64);
 
 impl Accepts {
     /// Nothing but the wake and the deadline.
     #[cfg(all(loom, test))]
-    pub(crate) const NOTHING: Accepts = Accepts { permit: false, cancel: false, interrupt: false };
+    pub(crate) const NOTHING: Accepts = Accepts::new(false, false, false);
+
+    /// `permit`: `Thread::unpark` ends it. `cancel`: a cancellation of the thread does.
+    /// `interrupt`: one of a region of the thread does.
+    #[inline(always)]
+    pub(crate) const fn new(permit: bool, cancel: bool, interrupt: bool) -> Accepts {
+        let mut bits = IN_WAIT;
+        if permit {
+            bits |= ACCEPTS_PERMIT;
+        }
+        if cancel {
+            bits |= ACCEPTS_CANCEL;
+        }
+        if interrupt {
+            bits |= ACCEPTS_INTERRUPT;
+        }
+        Accepts(bits)
+    }
+
+    /// Whether a permit ends it.
+    pub(crate) fn by_permit(self) -> bool {
+        self.0 & ACCEPTS_PERMIT != 0
+    }
+
+    /// Whether the end of a region ends it, and so whether anything may cut it off.
+    #[inline(always)]
+    pub(crate) fn by_interrupt(self) -> bool {
+        self.0 & ACCEPTS_INTERRUPT != 0
+    }
+
+    #[inline(always)]
+    pub(super) fn bits(self) -> u64 {
+        self.0
+    }
 }
 
 /// What the party that ended a wait owes.

@@ -9,9 +9,9 @@ use super::{NOTHING, Waiter};
 use crate::primitives::{check, check_within};
 use crate::task::state::{Accepts, Cause, Commit, Duty, Sequence, State};
 
-const INTERRUPT: Accepts = Accepts { permit: false, cancel: false, interrupt: true };
-const CANCEL: Accepts = Accepts { permit: false, cancel: true, interrupt: false };
-const ALL: Accepts = Accepts { permit: true, cancel: true, interrupt: true };
+const INTERRUPT: Accepts = Accepts::new(false, false, true);
+const CANCEL: Accepts = Accepts::new(false, true, false);
+const ALL: Accepts = Accepts::new(true, true, true);
 
 /// A thread that ends the wait `sequence` of `waiter`; gives what it was told, and whether it has
 /// scheduled.
