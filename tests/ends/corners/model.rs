@@ -189,8 +189,8 @@ impl Model {
         result
     }
 
-    /// A child sees what its parent sees. It runs on when the parent is cut off, to its own end, and
-    /// the parent waits for that.
+    /// A child sees what its parent sees. It runs on when the parent is cut off, to its own end,
+    /// and the parent waits for that.
     fn child(&mut self, body: &[Step]) -> Result<(), Cut> {
         self.switch_point()?;
         let end = self.nearest();
