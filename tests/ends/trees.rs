@@ -4,6 +4,7 @@
 //! The other tests know what comes next, and so only what somebody has thought of. Here the seed of
 //! a tree is printed when it fails; on the mappings the same tree takes another course each time.
 #![forbid(unsafe_code)]
+#![allow(clippy::unit_arg, reason = "a thread that only does something ends by `Ok(f())`")]
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
