@@ -47,6 +47,37 @@ pub(crate) fn light_barrier() {
     fence(Ordering::SeqCst);
 }
 
+/// Gives way to the holder of a spin lock, who ends by [`unlock`]. In a model a spinner sleeps till
+/// then: two that only let each other go on would do so for ever.
+#[inline]
+pub(crate) fn spin(backoff: &crossbeam_utils::Backoff) {
+    #[cfg(loom)]
+    {
+        // Loom switches to other threads at its own calls only: whoever unlocks finds it.
+        ignore_poison(SPINNERS.lock()).push(loom::thread::current());
+        loom::thread::park();
+    }
+    backoff.snooze();
+}
+
+/// Gives a spin lock up.
+#[inline]
+pub(crate) fn unlock(flag: &AtomicBool, order: Ordering) {
+    #[cfg(not(loom))]
+    flag.store(false, order);
+    #[cfg(loom)]
+    {
+        // No store, for loom lets an exchange miss one.
+        flag.swap(false, order);
+        ignore_poison(SPINNERS.lock()).drain(..).for_each(|thread| thread.unpark());
+    }
+}
+
+#[cfg(loom)]
+loom::lazy_static! {
+    static ref SPINNERS: std::sync::Mutex<Vec<loom::thread::Thread>> = Default::default();
+}
+
 /// Checks a model in every order of its threads' steps with at most three preemptions, which is
 /// where nearly all known bugs of such code show (Musuvathi and Qadeer 2007), and with every value
 /// that a weakly ordered machine may read. Without the bound some models take hours.

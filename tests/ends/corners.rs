@@ -4,6 +4,7 @@
 
 mod destructors;
 mod meetings;
+mod model;
 mod racing;
 
 use std::cell::RefCell;

@@ -354,6 +354,36 @@ fn timeout_in_a_destructor_while_unwinding_calls_its_closure_and_ends_nothing() 
 }
 
 #[test]
+fn timeout_in_a_destructor_ends_the_threads_that_were_opened_in_it() {
+    everywhere(|_| {
+        let seen = AtomicUsize::new(0);
+        let outcome = time::timeout(SOON, || {
+            let _bounded = OnDrop(|| {
+                let begun = time::now();
+                let cleaned = time::timeout(SOON, || {
+                    thread::scope(|scope| {
+                        scope.spawn(|| {
+                            seen.fetch_add(1, SeqCst);
+                            thread::sleep(HOUR);
+                        });
+                        let child = scope.spawn(|| {
+                            seen.fetch_add(1, SeqCst);
+                            thread::scope(|inner| drop(inner.spawn(|| thread::sleep(HOUR))));
+                        });
+                        assert!(child.join().unwrap_err().is::<Cancelled>());
+                    });
+                });
+                // The destructor itself is not cut off, so it has seen all of it.
+                assert!(cleaned.is_ok() && time::now() - begun >= SOON);
+            });
+            for_ever();
+        });
+        expect_elapsed(outcome);
+        assert!(seen.load(SeqCst) <= 2);
+    });
+}
+
+#[test]
 fn timeout_in_a_destructor_of_a_panicking_thread_ends_nothing() {
     everywhere(|_| {
         let ran = AtomicBool::new(false);

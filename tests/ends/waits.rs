@@ -6,6 +6,7 @@
 
 mod at_once;
 mod channels;
+mod half_done;
 mod locks;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -193,22 +194,20 @@ const THREADS: [Row; 10] = [
                 scope.spawn(|| thread::sleep(HOUR));
                 scope.spawn(|| thread::scope(|inner| drop(inner.spawn(|| thread::sleep(HOUR)))));
             });
-            thread::yield_now();
         });
     }),
 ];
 
-fn in_all_ways(rows: &[Row]) {
-    everywhere(|_| {
-        for (name, row) in rows {
-            for way in WAYS {
-                let result = catch_unwind(|| row(way));
-                if let Err(payload) = result {
-                    panic!("{name}, {way:?}: {}", text_of(&*payload));
-                }
-            }
+fn row_in_all_ways(&(name, row): &Row) {
+    for way in WAYS {
+        if let Err(payload) = catch_unwind(|| row(way)) {
+            panic!("{name}, {way:?}: {}", text_of(&*payload));
         }
-    });
+    }
+}
+
+fn in_all_ways(rows: &[Row]) {
+    everywhere(|_| rows.iter().for_each(row_in_all_ways));
 }
 
 #[test]

@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 mod channels;
+mod ends;
 mod locks;
 mod threads;
 

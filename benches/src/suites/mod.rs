@@ -3,6 +3,7 @@
 mod cforall;
 mod channel;
 mod crowd;
+mod ends;
 mod floors;
 mod gathering;
 mod idle;
@@ -21,7 +22,7 @@ mod yields;
 use crate::row::{Row, Scale};
 
 /// The names by which suites are chosen.
-pub(crate) const NAMES: [&str; 15] = [
+pub(crate) const NAMES: [&str; 16] = [
     "floors",
     "yield",
     "park",
@@ -32,6 +33,7 @@ pub(crate) const NAMES: [&str; 15] = [
     "imbalance",
     "memory",
     "timers",
+    "ends",
     "wake",
     "start",
     "idle",
@@ -51,6 +53,7 @@ pub(crate) fn all(scale: Scale, workers: &[usize]) -> Vec<Row> {
     rows.extend(imbalance::rows(scale, workers));
     rows.extend(memory::rows(scale));
     rows.extend(timers::rows(scale));
+    rows.extend(ends::rows(scale));
     rows.extend(wake::rows(scale));
     rows.extend(start::rows());
     rows.extend(idle::rows(scale));

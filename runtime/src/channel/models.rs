@@ -13,6 +13,7 @@ use loom::thread::{self, JoinHandle};
 use crate::channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, bounded, unbounded};
 use crate::primitives::check_within;
 use crate::sched::cut::Shield;
+use crate::sched::cut::models::in_cancelled_region;
 use crate::sync::address::models::{SOME_TIME, ends_cancelled, spawn_canceller};
 
 /// A thread that sends `message`, and gives it back if it could not.
@@ -100,6 +101,33 @@ fn message_that_meets_the_cancellation_of_its_receiver_is_not_lost() {
         let _shield = Shield::raise();
         received.get_or_insert_with(|| receiver.recv().unwrap());
         assert_eq!((received, left(&receiver)), (Some(1), vec![]));
+    });
+}
+
+#[test]
+fn message_that_meets_the_end_of_its_receivers_region_is_not_lost() {
+    check_within(2, || {
+        let (sender, receiver) = unbounded();
+        let sends = sends(&sender, 1);
+        let mut received = None;
+        let cut_off = in_cancelled_region(|| received = receiver.recv().ok());
+        assert_eq!(sends.join().unwrap(), Ok(()));
+        assert_eq!(received.is_none(), cut_off);
+        // The region has been left, and the thread waits as anybody does.
+        received.get_or_insert_with(|| receiver.recv().unwrap());
+        assert_eq!((received, left(&receiver)), (Some(1), vec![]));
+    });
+}
+
+#[test]
+fn message_that_meets_the_end_of_its_senders_region_is_sent_or_not() {
+    check_within(2, || {
+        let (sender, receiver) = bounded(0);
+        let receives = receives_in_time(&receiver);
+        let mut sent = false;
+        let cut_off = in_cancelled_region(|| sent = sender.send_timeout(1, SOME_TIME).is_ok());
+        assert_eq!(receives.join().unwrap().is_some(), sent);
+        assert!(!(sent && cut_off));
     });
 }
 

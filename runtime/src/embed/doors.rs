@@ -4,9 +4,13 @@
 //! program, and nothing changes what a program may observe.
 #![forbid(unsafe_code)]
 
+use std::time::Duration;
+
+use crate::clock;
 use crate::embed::runtime::Handle;
 use crate::record::{self, Event};
 use crate::sched::inplace::{self, Policy};
+use crate::sched::worker::Core;
 use crate::stack;
 
 /// Forces running in place on (`Some(true)`) or off (`Some(false)`), in the whole process.
@@ -21,6 +25,28 @@ pub fn force_in_place(force: Option<bool>) {
 /// Threads of the runtime that live: 0 is exact, another number may be out of date.
 pub fn live_threads(handle: &Handle) -> u64 {
     handle.shared().live()
+}
+
+/// Timers that are armed on the worker which runs the caller; 0 elsewhere.
+pub fn armed_timers() -> usize {
+    Core::current().map_or(0, |core| core.wheel().len())
+}
+
+/// How long it takes to arm and disarm a timer `count` times, one after the other, on the worker
+/// which runs the caller, while `live` others are armed; for benchmarks.
+pub fn arm_and_disarm(live: u64, count: u64) -> Duration {
+    let core = Core::current().expect("only threads of a runtime have timers to arm");
+    // None of them is reached before it is disarmed: they are an hour off and more.
+    let hour_ns = core.coarse_now_ns() + 3_600_000_000_000;
+    let arm = |n: u64| core.wheel().arm(hour_ns + n % 1_000 * 1_000_000, std::ptr::null(), 0);
+    let others: Vec<_> = (0..live).map(arm).collect();
+    let begun = clock::now_ns();
+    for n in 0..count {
+        core.wheel().disarm(arm(n));
+    }
+    let taken = clock::now_ns() - begun;
+    others.into_iter().for_each(|timer| core.wheel().disarm(timer));
+    Duration::from_nanos(taken)
 }
 
 /// Stacks that carry something, in the whole process; those kept for reuse are not counted.

@@ -12,11 +12,15 @@
 //! where the runtime itself has to see the end of a wait ([`Shield`]). A thread that catches the
 //! payload and goes on is cut off again at its next call.
 
+#[cfg(all(loom, test))]
+pub(crate) mod models;
+
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::ptr;
 
 use crate::clock;
+use crate::primitives::Ordering;
 use crate::sched::door;
 use crate::sched::shared::Shared;
 use crate::sched::worker::Core;
@@ -350,7 +354,7 @@ impl Legacy {
 #[inline(always)]
 pub(super) fn is_in_family(me: &Header) -> bool {
     // ORDERING: Relaxed; a thread that was entered stays so, and this is the thread itself.
-    me.scope.get().is_null() || me.linked.load(std::sync::atomic::Ordering::Relaxed)
+    me.scope.get().is_null() || me.linked.load(Ordering::Relaxed)
 }
 
 /// Makes a scope's child findable for cancellations from above, once.

@@ -261,7 +261,7 @@ pub(crate) fn schedule(thread: &Header) {
 /// Whether the current thread is being unwound, and not by a cancellation of its own.
 #[inline]
 pub(crate) fn is_panicking() -> bool {
-    std::thread::panicking() && current::me().cut_number.get() == 0
+    std::thread::panicking() && !current::me().may_be_unwound_by_a_cut()
 }
 
 // SUSPENDS

@@ -4,6 +4,9 @@
 //! who wanted it, from where, and why; the reason goes down the tree with it, unwinds with the
 //! thread, and lies in what a joiner gets. It is made once and shared.
 
+#[cfg(all(loom, test))]
+mod models;
+
 use std::any::Any;
 use std::borrow::Cow;
 use std::fmt;
@@ -11,14 +14,14 @@ use std::num::NonZeroU64;
 use std::panic::Location;
 use std::ptr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicPtr, AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::primitives::{AtomicPtr, Ordering};
 use crate::task::current;
 use crate::task::header::Header;
 use crate::task::numbers::shown_number;
 use crate::task::reason::Reason;
-use crate::task::region::Region;
+use crate::task::region::{self, Region};
 
 /// Why something was cancelled: who wanted it, from where, and for what.
 ///
@@ -187,7 +190,7 @@ impl fmt::Debug for CancelReason {
 pub(crate) struct ReasonCell(AtomicPtr<Told>);
 
 impl ReasonCell {
-    pub(crate) const fn new() -> ReasonCell {
+    pub(crate) fn new() -> ReasonCell {
         ReasonCell(AtomicPtr::new(ptr::null_mut()))
     }
 
@@ -231,7 +234,12 @@ impl ReasonCell {
 
 impl Drop for ReasonCell {
     fn drop(&mut self) {
-        let told = *self.0.get_mut();
+        if cfg!(loom) {
+            // A model leaks its reasons: to look here is one more step, to be tried everywhere.
+            return;
+        }
+        // ORDERING: Relaxed; whoever drops it has seen all that others did to it.
+        let told = self.0.load(Ordering::Relaxed);
         if !told.is_null() {
             // SAFETY: from `into_raw` in `set`, and given up here only.
             drop(unsafe { Arc::from_raw(told) });
@@ -249,26 +257,19 @@ pub struct Cancelled {
     cut: Option<Reason>,
     /// The region for whose end this unwinds; `None`: the thread's own end.
     target: Option<RegionId>,
-    /// The thread that this payload unwinds, and its number there; `None` if there was nothing to
-    /// unwind.
-    unwinds: Option<(NonZeroU64, u8)>,
+    /// The thread that this payload unwinds; `None` if there was nothing to unwind.
+    thread: Option<NonZeroU64>,
+    /// Whether the region counts it, which is one of that thread then.
+    counts_there: bool,
 }
 
 /// Names a region for ever: the thread whose it is, and how many it had entered before.
 pub(crate) type RegionId = (NonZeroU64, u64);
 
-/// A number for a payload, not 0. It comes again after 254 others; a payload that was kept so long
-/// could make a lock look unpoisoned.
-fn next_number() -> u8 {
-    static NEXT: AtomicU8 = AtomicU8::new(0);
-    // ORDERING: Relaxed; a number.
-    NEXT.fetch_add(1, Ordering::Relaxed) % u8::MAX + 1
-}
-
 impl Cancelled {
     /// For a thread that never began.
     pub(crate) fn unstarted(reason: CancelReason) -> Box<dyn Any + Send> {
-        Box::new(Cancelled { reason, cut: None, target: None, unwinds: None })
+        Box::new(Cancelled { reason, cut: None, target: None, thread: None, counts_there: false })
     }
 
     /// For `me`, the current thread, which is about to be unwound by it for the end of `region`.
@@ -280,18 +281,16 @@ impl Cancelled {
         cut: Option<Reason>,
         region: Option<&Region>,
     ) -> Box<Cancelled> {
-        let number = next_number();
-        me.cut_number.set(number);
-        if let Some(region) = region {
-            region.note_cut(me, number);
-        }
+        let cuts = &me.extra_or_new().cuts;
+        cuts.set(cuts.get().saturating_add(1));
+        let counts_there = region.is_some_and(|region| region.count_cut(me));
         let target = region.map(Region::id);
-        Box::new(Cancelled { reason, cut, target, unwinds: Some((me.id, number)) })
+        Box::new(Cancelled { reason, cut, target, thread: Some(me.id), counts_there })
     }
 
     /// Whether it unwinds, or has unwound, the current thread.
     pub(crate) fn is_mine(&self) -> bool {
-        self.unwinds.is_some_and(|(thread, _)| thread == current::me().id)
+        self.thread == Some(current::me().id)
     }
 
     /// Whether it unwinds for the end of `region`.
@@ -318,14 +317,19 @@ impl Cancelled {
 
 impl Drop for Cancelled {
     fn drop(&mut self) {
-        if let Some((thread, number)) = self.unwinds {
-            let me = current::me();
-            // Elsewhere it is a joiner's, and the thread has ended. With another number it was
-            // kept, and another one unwinds.
-            if me.id == thread && me.cut_number.get() == number {
-                me.cut_number.set(0);
-            }
+        if self.thread.is_none() || !self.is_mine() {
+            // Elsewhere it is a joiner's, or was given away.
+            return;
         }
+        let me = current::me();
+        if self.counts_there {
+            let mut regions = region::chain(region::innermost(&me));
+            // With a region that was left, its payloads were counted off.
+            let Some(region) = regions.find(|region| self.is_for(region)) else { return };
+            region.discount_cut();
+        }
+        let cuts = &me.extra_or_new().cuts;
+        cuts.set(cuts.get().saturating_sub(1));
     }
 }
 

@@ -22,9 +22,12 @@
 //! lock. The parent sees the mark that the first child has set, for that child has left the counter
 //! before the scope closes.
 
-use std::ptr;
-use std::sync::atomic::{AtomicBool, Ordering as StdOrdering};
+#[cfg(all(loom, test))]
+mod models;
 
+use std::ptr;
+
+use crate::primitives::{AtomicBool, Ordering, spin, unlock};
 use crate::task::cancelled::CancelReason;
 use crate::task::header::{Header, HeaderRef};
 use crate::task::region::{self, Region};
@@ -37,7 +40,7 @@ impl ScopeData {
     pub(crate) fn close(&self) {
         // ORDERING: Relaxed; set by a child, which has left the scope since, and `is_empty` has
         // seen that.
-        if self.listed.load(StdOrdering::Relaxed) {
+        if self.listed.load(Ordering::Relaxed) {
             self.unlist();
         }
     }
@@ -130,7 +133,7 @@ pub(crate) fn enter_lists(child: &Header) -> Vec<(HeaderRef, CancelReason)> {
         let parent = scope.parent();
         let lock = FamilyLock::of(parent);
         // ORDERING: Relaxed; under the lock.
-        if thread.linked.load(StdOrdering::Relaxed) {
+        if thread.linked.load(Ordering::Relaxed) {
             return late;
         }
         link(scope, thread);
@@ -146,7 +149,7 @@ pub(crate) fn enter_lists(child: &Header) -> Vec<(HeaderRef, CancelReason)> {
 #[inline]
 pub(crate) fn leave_list(child: &Header) {
     // ORDERING: Relaxed; set by this thread, or by a descendant whose end this thread has seen.
-    if child.linked.load(StdOrdering::Relaxed) && !child.scope.get().is_null() {
+    if child.linked.load(Ordering::Relaxed) && !child.scope.get().is_null() {
         leave_list_of_scope(child);
     }
 }
@@ -159,7 +162,7 @@ fn leave_list_of_scope(child: &Header) {
     unlink(scope, child);
     // Should it wait once more after all, it enters again.
     // ORDERING: Relaxed; under the lock.
-    child.linked.store(false, StdOrdering::Relaxed);
+    child.linked.store(false, Ordering::Relaxed);
 }
 
 /// Cancels `thread` and everybody below it. Gives those that must be scheduled to `schedule`.
@@ -267,14 +270,14 @@ fn link(scope: &ScopeData, child: &Header) {
     }
     scope.children.set(child);
     // ORDERING: Relaxed; under the lock.
-    child.linked.store(true, StdOrdering::Relaxed);
+    child.linked.store(true, Ordering::Relaxed);
     // ORDERING: Relaxed; under the lock.
-    if !scope.listed.load(StdOrdering::Relaxed) {
+    if !scope.listed.load(Ordering::Relaxed) {
         let parent = scope.parent();
         scope.outer.set(parent.scopes.get());
         parent.scopes.set(scope);
         // ORDERING: Relaxed; under the lock, and `leave` publishes it to `close`.
-        scope.listed.store(true, StdOrdering::Relaxed);
+        scope.listed.store(true, Ordering::Relaxed);
     }
 }
 
@@ -304,10 +307,10 @@ impl FamilyLock<'_> {
         // ORDERING: Acquire; pairs with the Release in `drop`.
         while header
             .family_lock
-            .compare_exchange_weak(false, true, StdOrdering::Acquire, StdOrdering::Relaxed)
+            .compare_exchange_weak(false, true, Ordering::Acquire, Ordering::Relaxed)
             .is_err()
         {
-            backoff.snooze();
+            spin(&backoff);
         }
         FamilyLock(&header.family_lock)
     }
@@ -316,6 +319,6 @@ impl FamilyLock<'_> {
 impl Drop for FamilyLock<'_> {
     fn drop(&mut self) {
         // ORDERING: Release; pairs with the Acquire in `of`.
-        self.0.store(false, StdOrdering::Release);
+        unlock(self.0, Ordering::Release);
     }
 }

@@ -23,9 +23,10 @@ use std::cell::Cell;
 use std::num::NonZeroU64;
 use std::panic::Location;
 use std::ptr::{self, NonNull};
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
 use crate::fiber::Fiber;
+use crate::primitives::{self, AtomicBool};
 use crate::stack::Class;
 use crate::task::blocks::Block;
 use crate::task::cancelled::ReasonCell;
@@ -78,9 +79,6 @@ pub(crate) struct Header {
     pub(crate) class: Class,
     /// HOME-ONLY. Whether the thread runs in place: on the fiber of its scope's parent.
     pub(crate) in_place: Cell<bool>,
-    /// HOME-ONLY. The number of the payload by which the thread was last cut off, as long as that
-    /// may still unwind it; 0: none.
-    pub(crate) cut_number: Cell<u8>,
     /// HOME-ONLY. Whether a shield region is open, which keeps cancellations of the thread away.
     pub(crate) sheltered: Cell<bool>,
     /// HOME-ONLY. The fiber that carries the thread; null before the first wait.
@@ -102,7 +100,7 @@ pub(crate) struct Header {
     /// FAMILY-LOCK of the parent.
     pub(crate) sibling: Links,
     /// FAMILY-LOCK of this header. The innermost open scope.
-    pub(crate) scopes: Cell<*const ScopeData>,
+    pub(crate) scopes: primitives::Cell<*const ScopeData>,
     /// Who waits for the end, published by the state word's `JOINER`.
     pub(crate) joiner: Joiner,
     /// Where the thread was spawned.
@@ -134,7 +132,10 @@ pub(crate) struct Extra {
     pub(crate) region: Cell<*const Region>,
     /// HOME-ONLY, and written under the FAMILY-LOCK of this header, under which others read it. The
     /// innermost shield region; null for none.
-    pub(crate) shield: Cell<*const Region>,
+    pub(crate) shield: primitives::Cell<*const Region>,
+    /// HOME-ONLY. How many payloads there are by which the thread was cut off, and which may unwind
+    /// it still.
+    pub(crate) cuts: Cell<u32>,
     /// HOME-ONLY. How many regions the thread has entered.
     pub(crate) region_count: Cell<u64>,
     /// Set before the thread is published. Whether the end of its runtime does not cancel it, for
@@ -150,7 +151,8 @@ impl Extra {
             name,
             locals: Locals::new(),
             region: Cell::new(ptr::null()),
-            shield: Cell::new(ptr::null()),
+            shield: primitives::Cell::new(ptr::null()),
+            cuts: Cell::new(0),
             region_count: Cell::new(0),
             kept: Cell::new(false),
             why: ReasonCell::new(),
@@ -160,13 +162,14 @@ impl Extra {
 
 /// Two links of an intrusive list.
 pub(crate) struct Links {
-    pub(crate) prev: Cell<*const Header>,
-    pub(crate) next: Cell<*const Header>,
+    pub(crate) prev: primitives::Cell<*const Header>,
+    pub(crate) next: primitives::Cell<*const Header>,
 }
 
 impl Links {
-    const fn new() -> Links {
-        Links { prev: Cell::new(ptr::null()), next: Cell::new(ptr::null()) }
+    fn new() -> Links {
+        let none = || primitives::Cell::new(ptr::null());
+        Links { prev: none(), next: none() }
     }
 }
 
@@ -205,9 +208,10 @@ impl Header {
 
     #[inline]
     fn write(block: Block, birth: Birth) -> NonNull<Header> {
+        // In a model it is there from the beginning, for loom does not see who makes it.
         let extra = match birth.name {
-            None => ptr::null_mut(),
-            Some(_) => Box::into_raw(Extra::new(birth.name)),
+            None if !cfg!(loom) => ptr::null_mut(),
+            name => Box::into_raw(Extra::new(name)),
         };
         let header = Header {
             state: birth.state,
@@ -221,7 +225,6 @@ impl Header {
             shield: Cell::new(0),
             class: birth.class,
             in_place: Cell::new(false),
-            cut_number: Cell::new(0),
             sheltered: Cell::new(false),
             vtable: birth.vtable,
             id: birth.id,
@@ -232,7 +235,7 @@ impl Header {
             registry: Links::new(),
             scope: Cell::new(ptr::null()),
             sibling: Links::new(),
-            scopes: Cell::new(ptr::null()),
+            scopes: primitives::Cell::new(ptr::null()),
             joiner: Joiner::new(),
             site: birth.site,
             extra: AtomicPtr::new(extra),
@@ -317,6 +320,11 @@ impl Header {
         let extra = self.extra.load(Ordering::Acquire);
         // SAFETY: an extra, once set, lives as long as the header.
         unsafe { extra.as_ref() }
+    }
+
+    /// Whether an unwinding of this thread, the current one, may be by a cut: then it is no panic.
+    pub(crate) fn may_be_unwound_by_a_cut(&self) -> bool {
+        self.extra().is_some_and(|extra| extra.cuts.get() != 0)
     }
 
     /// Whether the end of the runtime does not cancel the thread.

@@ -18,11 +18,15 @@
 //!
 //! Nothing here unwinds or waits; that is the door's.
 
+#[cfg(all(loom, test))]
+mod models;
+
 use std::cell::Cell;
 use std::panic::Location;
 use std::ptr;
 use std::time::{Duration, Instant};
 
+use crate::primitives;
 use crate::task::cancelled::{CancelReason, ReasonCell, RegionId};
 use crate::task::family::FamilyLock;
 use crate::task::header::Header;
@@ -35,7 +39,7 @@ pub(crate) struct Region {
     /// The thread whose region it is; null before it is entered.
     owner: Cell<*const Header>,
     /// The next one outwards on the same thread; null for the outermost.
-    outer: Cell<*const Region>,
+    outer: primitives::Cell<*const Region>,
     /// The region whose deadline comes first, of this one and of all around it; null: there is no
     /// deadline.
     nearest: Cell<*const Region>,
@@ -48,9 +52,8 @@ pub(crate) struct Region {
     pub(super) why: ReasonCell,
     /// What it is known by for ever. Of one that stands for another: of that.
     id: Cell<Option<RegionId>>,
-    /// HOME-ONLY of the owner. The number of the last payload that has unwound for its end; 0:
-    /// none.
-    cut_number: Cell<u8>,
+    /// HOME-ONLY of the owner. How many payloads there are that may unwind it for this end.
+    cuts: Cell<u32>,
     /// Whether it was entered in a destructor while its thread unwound: what lies around it may
     /// have ended already, and does not reach into it.
     is_apart: Cell<bool>,
@@ -70,7 +73,7 @@ impl Region {
     fn new(kind: Kind, site: &'static Location<'static>) -> Region {
         Region {
             owner: Cell::new(ptr::null()),
-            outer: Cell::new(ptr::null()),
+            outer: primitives::Cell::new(ptr::null()),
             nearest: Cell::new(ptr::null()),
             deadline: None,
             timeout: None,
@@ -78,7 +81,7 @@ impl Region {
             kind,
             why: ReasonCell::new(),
             id: Cell::new(None),
-            cut_number: Cell::new(0),
+            cuts: Cell::new(0),
             is_apart: Cell::new(false),
         }
     }
@@ -131,12 +134,19 @@ impl Region {
         self.why.is_set()
     }
 
-    /// Notes that `me`, the current thread, is about to be unwound for its end by the payload with
-    /// that number. Nothing, if it is the region of another one.
-    pub(super) fn note_cut(&self, me: &Header, number: u8) {
-        if ptr::eq(self.owner.get(), me) {
-            self.cut_number.set(number);
+    /// Counts a payload that is about to unwind `me`, the current thread, for its end. False: it is
+    /// the region of another one, and ends after this thread.
+    pub(super) fn count_cut(&self, me: &Header) -> bool {
+        let is_own = ptr::eq(self.owner.get(), me);
+        if is_own {
+            self.cuts.set(self.cuts.get().saturating_add(1));
         }
+        is_own
+    }
+
+    /// Takes off one that was dropped.
+    pub(super) fn discount_cut(&self) {
+        self.cuts.set(self.cuts.get().saturating_sub(1));
     }
 
     /// Why it ends: by its cancellation, else by its deadline.
@@ -213,9 +223,9 @@ impl Region {
             extra.region.set(self.outer.get());
         }
         me.bounded.set(!nearest(me).is_null());
-        // Nobody has a reason to resume what has unwound for its end.
-        if self.cut_number.get() != 0 && me.cut_number.get() == self.cut_number.get() {
-            me.cut_number.set(0);
+        if self.cuts.get() != 0 {
+            // Nobody has a reason to resume what has unwound for its end.
+            extra.cuts.set(extra.cuts.get().saturating_sub(self.cuts.get()));
         }
     }
 

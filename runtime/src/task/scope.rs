@@ -22,9 +22,9 @@ mod models;
 
 use std::cell::Cell;
 use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering as StdOrdering};
+use std::sync::atomic::AtomicU8;
 
-use crate::primitives::{AtomicU64, Ordering};
+use crate::primitives::{self, AtomicBool, AtomicU64, Ordering};
 use crate::task::cancelled::ReasonCell;
 use crate::task::current;
 use crate::task::header::{Header, HeaderRef};
@@ -53,9 +53,9 @@ pub(crate) struct ScopeData {
     /// it when the last child has left.
     pub(super) listed: AtomicBool,
     /// The next scope in that list; FAMILY-LOCK of the parent.
-    pub(super) outer: Cell<*const ScopeData>,
+    pub(super) outer: primitives::Cell<*const ScopeData>,
     /// The children that have waited; FAMILY-LOCK of the parent.
-    pub(super) children: Cell<*const Header>,
+    pub(super) children: primitives::Cell<*const Header>,
     /// The parent's innermost region; null for none.
     pub(super) region: *const Region,
     /// The region whose deadline the children inherit; null for none.
@@ -110,8 +110,8 @@ impl ScopeData {
             sequence: AtomicU64::new(0),
             unseen: AtomicU8::new(0),
             listed: AtomicBool::new(false),
-            outer: Cell::new(ptr::null()),
-            children: Cell::new(ptr::null()),
+            outer: primitives::Cell::new(ptr::null()),
+            children: primitives::Cell::new(ptr::null()),
         }
     }
 
@@ -198,19 +198,19 @@ impl ScopeData {
             Dropped::Cancellation => CUT_OFF,
         };
         // ORDERING: Relaxed; `leave` publishes it, and the handle lives on the parent's side.
-        self.unseen.fetch_or(bit, StdOrdering::Relaxed);
+        self.unseen.fetch_or(bit, Ordering::Relaxed);
     }
 
     /// Whether a child panicked unseen.
     pub(crate) fn has_panicked(&self) -> bool {
         // ORDERING: Relaxed; read after the last `leave` was seen.
-        self.unseen.load(StdOrdering::Relaxed) & PANICKED != 0
+        self.unseen.load(Ordering::Relaxed) & PANICKED != 0
     }
 
     /// Whether a child was cancelled, or its deadline passed, unseen.
     pub(crate) fn was_cut_off(&self) -> bool {
         // ORDERING: Relaxed; as above.
-        self.unseen.load(StdOrdering::Relaxed) & CUT_OFF != 0
+        self.unseen.load(Ordering::Relaxed) & CUT_OFF != 0
     }
 
     /// Whether the end of the runtime does not cancel the children.

@@ -156,3 +156,41 @@ fn panic_poisons_although_the_payload_was_given_away() {
         assert!(lock.is_poisoned(), "a panic has happened");
     });
 }
+
+#[test]
+fn payloads_that_are_kept_over_many_others_poison_nothing() {
+    everywhere(|_| {
+        let lock = Mutex::new(0);
+        for round in 0..600 {
+            let outcome = time::timeout(Duration::ZERO, || {
+                let guard = lock.try_lock().expect("it is free and not poisoned");
+                // So that in the end each payload is one that is kept, and one that is not.
+                if round % 3 == 0 {
+                    drop(expect_unwound(thread::yield_now));
+                }
+                let _kept = [(); 2].map(|()| expect_unwound(thread::yield_now));
+                let _guard = guard;
+                let _kept_longer = expect_unwound(thread::yield_now);
+                thread::yield_now();
+            });
+            expect_elapsed(outcome);
+            assert!(!lock.is_poisoned(), "no panic has happened by round {round}");
+        }
+    });
+}
+
+#[test]
+fn first_of_two_payloads_that_is_resumed_poisons_nothing() {
+    everywhere(|_| {
+        let lock = Mutex::new(0);
+        let outcome = time::timeout(SOON, || -> () {
+            let _guard = lock.lock().unwrap();
+            // As cleaning-up does that must go on whatever happens.
+            let work = expect_unwound(for_ever);
+            drop(expect_unwound(thread::yield_now));
+            resume_unwind(work);
+        });
+        expect_elapsed(outcome);
+        assert!(!lock.is_poisoned(), "no panic has happened");
+    });
+}

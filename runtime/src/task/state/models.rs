@@ -8,6 +8,8 @@
 //!
 //! Run them by `RUSTFLAGS="--cfg loom" cargo test -p sylvan --lib --release models`.
 
+mod interrupts;
+
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicUsize, Ordering};
