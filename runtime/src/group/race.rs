@@ -52,7 +52,9 @@ where
     });
     match outcome {
         Err(first) => first,
-        Ok(()) => panic!("a race needs one thread at least: none was spawned"),
+        Ok(()) => {
+            panic!("a race needs a thread with a result: none was spawned, or all were cut off")
+        }
     }
 }
 

@@ -298,12 +298,8 @@ impl Legacy {
     /// That of `me`, the current thread.
     #[inline(always)]
     pub(super) fn of(me: &Header) -> Legacy {
-        let in_destructor = !deliverable(me);
-        let nearest = match me.bounded.get() && !in_destructor {
-            true => region::nearest(me),
-            false => ptr::null(),
-        };
-        Legacy { nearest, sheltered: in_destructor || me.sheltered.get() }
+        let nearest = region::inherited(me);
+        Legacy { nearest, sheltered: !deliverable(me) || me.sheltered.get() }
     }
 
     /// Whether cancellations are kept away.

@@ -277,6 +277,21 @@ pub(super) fn chain_in_reach<'a>(innermost: *const Region) -> impl Iterator<Item
     })
 }
 
+/// The region whose deadline those inherit who work for `me`, the current thread; null: none. In a
+/// destructor, of those that were entered there.
+#[inline]
+pub(crate) fn inherited(me: &Header) -> *const Region {
+    if !me.bounded.get() || (is_in_destructor(me) && !is_innermost_apart(me)) {
+        return ptr::null();
+    }
+    nearest(me)
+}
+
+#[cold]
+fn is_innermost_apart(me: &Header) -> bool {
+    chain(innermost(me)).next().is_some_and(|region| region.is_apart.get())
+}
+
 /// Whether `me`, the current thread, unwinds or waits where nothing may unwind it.
 pub(super) fn is_in_destructor(me: &Header) -> bool {
     me.shield.get() > 0 || std::thread::panicking()

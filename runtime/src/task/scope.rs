@@ -93,13 +93,9 @@ impl ScopeData {
     /// The same in `region`, which `parent` has entered last.
     pub(crate) fn within(parent: &Header, region: *const Region) -> ScopeData {
         let in_destructor = region::is_in_destructor(parent);
-        let nearest = match parent.bounded.get() && !in_destructor {
-            true => region::nearest(parent),
-            false => ptr::null(),
-        };
         ScopeData {
             region,
-            nearest,
+            nearest: region::inherited(parent),
             sheltered: in_destructor || parent.sheltered.get(),
             why: ReasonCell::new(),
             parent,
