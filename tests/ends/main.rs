@@ -17,6 +17,7 @@ mod corners;
 mod deadlines;
 mod groups;
 mod inherit;
+mod joins;
 mod limits;
 mod nested;
 mod own_bugs;

@@ -309,3 +309,57 @@ fn what_a_destructor_or_a_shield_opened_was_refused_at_shutdown() {
         assert_eq!(done.load(SeqCst), 2);
     });
 }
+
+#[test]
+#[ignore = "G17: it hangs"]
+fn deadline_in_a_destructor_did_not_reach_what_was_opened_in_a_region_within_it() {
+    everywhere(|_| {
+        let gone = AtomicUsize::new(0);
+        let wait = || {
+            let _counts = Counts(&gone);
+            thread::sleep(HOUR);
+        };
+        while_unwinding(|| {
+            let _ = time::timeout(MOMENT, || {
+                // Nobody cuts the destructor off, but those whom it waits for.
+                let group = catch_unwind(AssertUnwindSafe(|| {
+                    thread::group::<_, (), ()>(|group| Ok(drop(group.spawn(|| Ok(wait())))))
+                }));
+                assert!(group.is_ok());
+                let _ = time::timeout(HOUR, || {
+                    thread::scope(|scope| drop(scope.spawn(wait)));
+                });
+            });
+        });
+        assert!(gone.load(SeqCst) <= 2);
+    });
+}
+
+#[test]
+fn refused_spawn_is_told_by_the_group() {
+    in_every_runtime(|_| {
+        if sylvan::testing::seed().is_none() {
+            return;
+        }
+        let gone = AtomicUsize::new(0);
+        let run = || {
+            thread::group(|group| {
+                let counts = Counts(&gone);
+                group.spawn(|| {
+                    let _counts = counts;
+                    Ok::<_, ()>(thread::sleep(HOUR))
+                });
+                settle();
+                inject(Faults::none().spawns(1));
+                group.spawn(|| Ok(()));
+                Ok(())
+            })
+        };
+        let begun = time::now();
+        let payload = catch_unwind(AssertUnwindSafe(run)).unwrap_err();
+        inject(Faults::none());
+        let text = text_of(&*payload);
+        assert!(text.starts_with("failed to spawn thread: "), "{text}");
+        assert!(time::now() - begun < HOUR && gone.load(SeqCst) == 1);
+    });
+}

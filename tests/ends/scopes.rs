@@ -163,7 +163,7 @@ fn scope_whose_children_have_ended_keeps_their_values() {
             scope.cancel().unwrap();
             assert_eq!(children.map(|child| child.join().unwrap()), [1, 2, 3]);
         });
-        assert_eq!(thread::scope(|scope| scope.cancel().is_ok()), true);
+        assert!(thread::scope(|scope| scope.cancel().is_ok()));
         expect_unhurt();
     });
 }

@@ -366,7 +366,7 @@ fn within_shields<T>(depth: usize, f: impl FnOnce() -> T) -> T {
     value.expect("called")
 }
 
-/// More than 16 bits count; under AddressSanitizer fewer, for there each costs a hundred times more.
+/// More than 16 bits count; under AddressSanitizer fewer, for there each costs far more.
 const SHIELDS: usize = if cfg!(feature = "sanitizer") { 2_000 } else { 70_000 };
 
 #[test]

@@ -4,6 +4,7 @@
 //! The other tests know what comes next, and so only what somebody has thought of. Here the seed of
 //! a tree is printed when it fails; on the mappings the same tree takes another course each time.
 #![forbid(unsafe_code)]
+#![allow(clippy::unit_arg, reason = "a thread that only does something ends by `Ok(f())`")]
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
@@ -244,19 +245,24 @@ fn trees_that_are_ended_from_all_sides_leave_nobody_and_nothing_behind() {
 
 #[test]
 fn shutdown_in_the_midst_of_trees_leaves_nobody_and_nothing_behind() {
-    with_every_runtime(|_, runtime| {
-        let world = Arc::new(World::new());
-        let mut random = Random::new(17);
-        runtime.run(|| {
-            for _ in 0..10 {
-                let (world, random) = (world.clone(), random.split());
-                thread::spawn(move || survive(|| grow(&world, random, 4)));
-            }
-            // They are at any stage.
-            thread::sleep(moment(&mut random));
-        });
-        drop(runtime);
-        world.expect_empty();
+    with_every_runtime(|shape, first| {
+        let mut first = Some(first);
+        for seed in 0..TREES {
+            let world = Arc::new(World::new());
+            let mut random = Random::new(seed);
+            let another = || shape.builder().shutdown_timeout(Duration::from_secs(20)).build();
+            let runtime = first.take().unwrap_or_else(|| another().unwrap());
+            runtime.run(|| {
+                for _ in 0..6 {
+                    let (world, random) = (world.clone(), random.split());
+                    thread::spawn(move || survive(|| grow(&world, random, 4)));
+                }
+                // They are at any stage.
+                thread::sleep(moment(&mut random) * 4);
+            });
+            drop(runtime);
+            world.expect_empty();
+        }
     });
 }
 
