@@ -240,8 +240,9 @@ fn scope_and_arms_in_the_body_of_a_group_end_with_it() {
             match within {
                 "a scope" => assert_eq!(gone, 3),
                 "a tree" => assert_eq!(gone, 1),
-                // The second arm is not begun where nobody has taken it.
-                _ => assert!((1..=3).contains(&gone)),
+                // The second arm is not begun where nobody has taken it, and the first one neither
+                // where the group fails before.
+                _ => assert!(gone <= 3),
             }
         }
     });

@@ -311,7 +311,6 @@ fn what_a_destructor_or_a_shield_opened_was_refused_at_shutdown() {
 }
 
 #[test]
-#[ignore = "G17: it hangs"]
 fn deadline_in_a_destructor_did_not_reach_what_was_opened_in_a_region_within_it() {
     everywhere(|_| {
         let gone = AtomicUsize::new(0);

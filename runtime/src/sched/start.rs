@@ -50,6 +50,13 @@ fn say_that_nothing_is_shuffled() {
 /// A hook that the program sets later replaces this one.
 fn install_panic_hook() {
     static ONCE: Once = Once::new();
+    if std::thread::panicking() && !ONCE.is_completed() {
+        // A destructor starts the first runtime, and std lets no hook be set by who unwinds. If no
+        // kernel thread can be had, the next start does it.
+        let helper = std::thread::Builder::new().spawn(install_panic_hook);
+        let _ = helper.map(std::thread::JoinHandle::join);
+        return;
+    }
     ONCE.call_once(|| {
         let before = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {

@@ -185,10 +185,7 @@ impl Region {
         if self.kind == Kind::Shield {
             return self.enter_shield(me);
         }
-        let around = match me.limits.is_bounded() && !self.is_apart.get() {
-            true => nearest(me),
-            false => ptr::null(),
-        };
+        let around = inherited(me);
         // SAFETY: ENTERED, of one around.
         let around_ends = unsafe { around.as_ref() }.and_then(|region| region.deadline);
         let is_first = match (self.deadline, around_ends) {
@@ -277,8 +274,8 @@ pub(super) fn chain_in_reach<'a>(innermost: *const Region) -> impl Iterator<Item
     })
 }
 
-/// The region whose deadline those inherit who work for `me`, the current thread; null: none. In a
-/// destructor, of those that were entered there.
+/// The region whose deadline those inherit who work for `me`, the current thread, or a region that
+/// it enters; null: none. In a destructor, of those that were entered there.
 #[inline]
 pub(crate) fn inherited(me: &Header) -> *const Region {
     if !me.limits.is_bounded() || (is_in_destructor(me) && !is_innermost_apart(me)) {

@@ -434,7 +434,7 @@ where
     match inplace::place_of_arms() {
         Some((Place::Here, core)) => arm::on_this_stack(core, a, b, site),
         Some((Place::Elsewhere, core)) => arms_elsewhere(core, a, b, site),
-        Some((Place::Thread, _)) => as_scope(a, b),
+        Some((Place::Thread, _)) => as_scope(a, b, site),
         None => arms_of_kernel_thread(a, b, site),
     }
 }
@@ -455,7 +455,7 @@ where
     RB: Send,
 {
     arm::on_segment(core, || match inplace::policy() {
-        Policy::Never => as_scope(a, b),
+        Policy::Never => as_scope(a, b, site),
         _ => arm::on_this_stack(core, a, b, site),
     })
 }
@@ -474,7 +474,7 @@ where
         Ok(shared) if shared.config.mapping != Mapping::OneToOne => {
             arm::from_outside(&shared, a, b, site)
         }
-        _ => as_scope(a, b),
+        _ => as_scope(a, b, site),
     }
 }
 
@@ -482,8 +482,7 @@ where
 // SUSPENDS
 #[cold]
 #[inline(never)]
-#[track_caller]
-fn as_scope<A, B, RA, RB>(a: A, b: B) -> (RA, RB)
+fn as_scope<A, B, RA, RB>(a: A, b: B, site: &'static Location<'static>) -> (RA, RB)
 where
     A: FnOnce() -> RA,
     B: FnOnce() -> RB + Send,
@@ -492,7 +491,7 @@ where
     crate::thread::scope(|scope| {
         let b = scope.spawn(b);
         let first = a();
-        match b.join() {
+        match b.join_at(site) {
             Ok(second) => (first, second),
             Err(payload) => cut::unwind_by(payload),
         }

@@ -200,7 +200,13 @@ impl<'scope, T> ScopedJoinHandle<'scope, T> {
     /// `Err` with the payload if the thread was unwound; the scope then does not panic for it.
     #[track_caller]
     pub fn join(self) -> Result<T> {
-        self.inner.join(Location::caller())
+        self.join_at(Location::caller())
+    }
+
+    /// The same for a call further out.
+    // SUSPENDS
+    pub(super) fn join_at(self, site: &'static Location<'static>) -> Result<T> {
+        self.inner.join(site)
     }
 
     /// Returns whether the thread has ended.

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use sylvan::sync::Mutex;
 use sylvan::thread;
 use sylvan::time::{self, Duration};
-use sylvan_workspace::{everywhere, in_every_runtime};
+use sylvan_workspace::{OnDrop, everywhere, in_child, in_every_runtime};
 
 use crate::{HOUR, SOON, expect_elapsed, outlast_deadline};
 
@@ -162,4 +162,24 @@ fn captures_of_a_cancelled_thread_that_never_ran_are_dropped_to_the_end() {
         }
         assert_eq!(*lock.lock().unwrap(), 4);
     });
+}
+
+const STARTS_LATE: &str =
+    "corners::destructors::default_runtime_starts_in_a_destructor_while_its_thread_unwinds";
+
+#[test]
+fn default_runtime_starts_in_a_destructor_while_its_thread_unwinds() {
+    let child = in_child(STARTS_LATE, &[], || {
+        let outcome = time::timeout(SOON, || {
+            let _starts = OnDrop(|| println!("{}", thread::spawn(|| 7).join().unwrap()));
+            thread::sleep(HOUR);
+        });
+        expect_elapsed(outcome);
+        // The hook is there: it says which green thread has panicked.
+        let named = thread::Builder::new().name("loud".to_owned());
+        assert!(named.spawn(|| panic!("on purpose")).unwrap().join().is_err());
+    });
+    assert!(child.status.success(), "{}", child.stderr);
+    assert!(child.stdout.contains('7'), "{}", child.stdout);
+    assert!(child.stderr.contains("green thread 'loud'"), "{}", child.stderr);
 }
