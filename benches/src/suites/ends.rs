@@ -136,6 +136,18 @@ impl Drop for Guard {
     }
 }
 
+/// Two frames, as a wait has that is cut off: the call that waits, and what unwinds it.
+#[inline(never)]
+fn wait_and_unwind() {
+    thread::park();
+    unwind();
+}
+
+#[inline(never)]
+fn unwind() {
+    resume_unwind(Box::new(black_box(0_usize)));
+}
+
 /// From the first cancellation to the end of the last join.
 fn ended(threads: u64, end: End) -> Outcome {
     let runtime = Sylvan::start(1);
@@ -148,10 +160,7 @@ fn ended(threads: u64, end: End) -> Outcome {
                     // ORDERING: Relaxed; as in the drop.
                     waiting.fetch_add(1, Ordering::Relaxed);
                     let _guard = Guard(waiting);
-                    thread::park();
-                    if let End::Unwound = end {
-                        resume_unwind(Box::new(0_usize));
-                    }
+                    if let End::Unwound = end { wait_and_unwind() } else { thread::park() }
                 })
             };
             let handles: Vec<_> = (0..threads).map(spawn).collect();
