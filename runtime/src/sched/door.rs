@@ -232,17 +232,17 @@ pub(crate) fn unpark(thread: &Header) {
 
 /// Cancels `thread` and everybody below it.
 pub(crate) fn cancel(thread: &Header, reason: &CancelReason) {
-    family::cancel_tree(thread, reason, |thread| schedule(&thread));
+    family::cancel_tree(thread, reason, schedule);
 }
 
 /// Cancels the children of `scope`, and everybody below them.
 pub(crate) fn cancel_scope(scope: &ScopeData, reason: &CancelReason) {
-    family::cancel_scope(scope, reason, |thread| schedule(&thread));
+    family::cancel_scope(scope, reason, schedule);
 }
 
 /// Cancels the region in which `scope` was opened. False: it was cancelled before.
 pub(crate) fn cancel_region(scope: &ScopeData, reason: &CancelReason) -> bool {
-    family::cancel_region(scope, reason, |thread| schedule(&thread))
+    family::cancel_region(scope, reason, schedule)
 }
 
 /// Carries out the duty to schedule a thread that has just become ready.

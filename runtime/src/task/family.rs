@@ -178,16 +178,19 @@ fn leave_list_of_scope(child: &Header) {
 pub(crate) fn cancel_tree(
     thread: &Header,
     reason: &CancelReason,
-    mut schedule: impl FnMut(HeaderRef),
+    mut schedule: impl FnMut(&Header),
 ) {
-    cancel_all(vec![HeaderRef::new(thread)], reason, &mut schedule);
+    // Most have nobody below them, and then this allocates nothing.
+    let mut below = Vec::new();
+    cancel_one(thread, reason, &mut below, &mut schedule);
+    cancel_all(below, reason, &mut schedule);
 }
 
 /// Cancels the children of `scope`, those that are spawned later too, and everybody below them.
 pub(crate) fn cancel_scope(
     scope: &ScopeData,
     reason: &CancelReason,
-    mut schedule: impl FnMut(HeaderRef),
+    mut schedule: impl FnMut(&Header),
 ) {
     let mut work = Vec::new();
     {
@@ -203,7 +206,7 @@ pub(crate) fn cancel_scope(
 pub(crate) fn cancel_region(
     scope: &ScopeData,
     reason: &CancelReason,
-    mut schedule: impl FnMut(HeaderRef),
+    mut schedule: impl FnMut(&Header),
 ) -> bool {
     let owner = scope.parent();
     let region = region::chain(scope.region).next().expect("the scope was opened in a region");
@@ -222,30 +225,36 @@ pub(crate) fn cancel_region(
         }
     };
     if duty == Duty::Schedule {
-        schedule(HeaderRef::new(owner));
+        schedule(owner);
     }
     cancel_all(work, reason, &mut schedule);
     true
 }
 
 /// A worklist instead of recursion: scopes may nest as deep as memory goes.
-fn cancel_all(
-    mut work: Vec<HeaderRef>,
-    reason: &CancelReason,
-    schedule: &mut impl FnMut(HeaderRef),
-) {
+fn cancel_all(mut work: Vec<HeaderRef>, reason: &CancelReason, schedule: &mut impl FnMut(&Header)) {
     while let Some(thread) = work.pop() {
-        thread.extra_or_new().why.set(reason.clone());
-        let duty = thread.state.cancel();
-        {
-            let _lock = FamilyLock::of(&thread);
-            for scope in thread.open_scopes().filter(|scope| !scope.sheltered) {
-                scope.add_children_to(&mut work);
-            }
+        cancel_one(&thread, reason, &mut work, schedule);
+    }
+}
+
+/// Cancels `thread`, and adds those who are right below it to `below`.
+fn cancel_one(
+    thread: &Header,
+    reason: &CancelReason,
+    below: &mut Vec<HeaderRef>,
+    schedule: &mut impl FnMut(&Header),
+) {
+    thread.extra_or_new().why.set(reason.clone());
+    let duty = thread.state.cancel();
+    {
+        let _lock = FamilyLock::of(thread);
+        for scope in thread.open_scopes().filter(|scope| !scope.sheltered) {
+            scope.add_children_to(below);
         }
-        if duty == Duty::Schedule {
-            schedule(thread);
-        }
+    }
+    if duty == Duty::Schedule {
+        schedule(thread);
     }
 }
 

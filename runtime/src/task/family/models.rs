@@ -95,7 +95,7 @@ impl Parent {
     }
 }
 
-fn schedule(thread: HeaderRef) {
+fn schedule(thread: &Header) {
     thread.bell.ring();
 }
 
