@@ -249,7 +249,7 @@ fn listen(seats: &[Option<Seat>; 2]) -> (usize, Result<Event, RecvError>) {
     }
 }
 
-/// Reads when the others have gone, who each have a sender until then.
+/// Reads when the others have gone, and the rooms have closed: each has a sender until then.
 fn read_late(seats: &[Seat], others: &Receiver<()>) -> Diary {
     select! {
         recv(others) -> _ => (),
@@ -267,11 +267,16 @@ struct Outcome {
 
 fn converse() -> Outcome {
     thread::scope(|scope| {
+        let (here, others) = bounded(0);
         let mut doors = Vec::new();
         let rooms = PLAYS.each_ref().map(|_| {
             let (room, door) = Room::new();
             doors.push(door);
-            scope.spawn(|| room.keep())
+            let here = here.clone();
+            scope.spawn(move || {
+                let _here = here;
+                room.keep()
+            })
         });
         let mut seats = NAMES.map(|_| [const { None }; 2]);
         let mut late = Vec::new();
@@ -287,7 +292,6 @@ fn converse() -> Outcome {
                 }
             }
         }
-        let (here, others) = bounded(0);
         let late = scope.spawn(move || read_late(&late, &others));
         let mut guests = Vec::new();
         for (name, seats) in NAMES.into_iter().zip(seats) {
