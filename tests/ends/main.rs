@@ -20,6 +20,7 @@ mod inherit;
 mod joins;
 mod limits;
 mod nested;
+mod order;
 mod own_bugs;
 mod races;
 mod reasons;

@@ -279,3 +279,22 @@ fn lock_of_a_thread_that_is_cut_off_twice_is_not_poisoned() {
         assert!(!lock.is_poisoned());
     });
 }
+
+#[test]
+fn local_thread_and_one_that_is_awaited_tell_why_they_were_cancelled() {
+    fn why(payload: &(dyn std::any::Any + Send)) -> String {
+        let cancelled = payload.downcast_ref::<Cancelled>().expect("it has not panicked");
+        cancelled.reason().message().expect("a message was given").to_owned()
+    }
+    everywhere(|shape| {
+        let waits = || thread::sleep(HOUR);
+        let awaited = thread::spawn(waits);
+        awaited.cancel_with("nobody awaits it").unwrap();
+        let payload = sylvan::block_on(awaited.into_future()).unwrap_err();
+        assert_eq!(why(&*payload), "nobody awaits it");
+        if let Ok(local) = thread::Builder::new().spawn_local(waits) {
+            local.cancel_with(String::from("nobody is near")).unwrap();
+            assert_eq!(why(&*local.join().unwrap_err()), "nobody is near", "{shape:?}");
+        }
+    });
+}
