@@ -389,13 +389,17 @@ pub(crate) fn why_unstarted() -> Option<CancelReason> {
 /// `ended` is the runtime, if it is shut down.
 #[inline(always)]
 pub(super) fn born_cancelled(header: &Header, ended: Option<&Shared>) -> Option<CancelReason> {
+    // SAFETY: a scope outlives its children.
+    let scope = unsafe { header.scope.get().as_ref() };
     // A thread in no scope has nobody else to be cancelled with.
-    if header.scope.get().is_null() && ended.is_none() && !header.state.is_cancelled() {
-        return None;
+    let by_others = scope.is_some_and(|scope| scope.may_be_called_off() || scope.has_legacy());
+    if by_others || ended.is_some() || header.state.is_cancelled() {
+        return born_cancelled_with_others(header, ended);
     }
-    born_cancelled_with_others(header, ended)
+    None
 }
 
+#[cold]
 #[inline(never)]
 fn born_cancelled_with_others(header: &Header, ended: Option<&Shared>) -> Option<CancelReason> {
     if header.state.is_cancelled() {

@@ -63,10 +63,13 @@ impl ScopeData {
     /// Why the children are cancelled, if they are all.
     #[inline]
     pub(crate) fn called_off(&self) -> Option<CancelReason> {
-        if self.why.is_set() || !self.region.is_null() || self.parent().state.is_cancelled() {
-            return self.why_called_off();
-        }
-        None
+        if self.may_be_called_off() { self.why_called_off() } else { None }
+    }
+
+    /// Whether the children may be cancelled all.
+    #[inline(always)]
+    pub(crate) fn may_be_called_off(&self) -> bool {
+        self.why.is_set() || !self.region.is_null() || self.parent().state.is_cancelled()
     }
 
     #[cold]

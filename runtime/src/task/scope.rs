@@ -212,8 +212,13 @@ impl ScopeData {
         self.unseen.load(Ordering::Relaxed) & CUT_OFF != 0
     }
 
+    /// Whether the children inherit anything.
+    #[inline(always)]
+    pub(crate) fn has_legacy(&self) -> bool {
+        self.kept || !self.nearest.is_null()
+    }
+
     /// Whether the end of the runtime does not cancel the children.
-    #[inline]
     pub(crate) fn is_kept(&self) -> bool {
         self.kept
     }
