@@ -263,8 +263,17 @@ impl<'scope, 'env, E> Group<'scope, 'env, E> {
     fn permit_for_spawn(&self, site: &'static Location<'static>) -> Option<OwnedSemaphorePermit> {
         let limit = self.limit.get()?;
         let is_ours = ptr::eq(self.data.parent(), &*current::me());
-        is_ours.then(|| limit.clone().acquire_owned_at(site))
+        is_ours.then(|| take_turn(limit.clone(), site))
     }
+}
+
+/// Waits for the right to run. What was given back by a thread that has failed is of no use: the
+/// failure was told before, and is seen here even by who need not wait.
+// SUSPENDS
+fn take_turn(limit: Arc<Semaphore>, site: &'static Location<'static>) -> OwnedSemaphorePermit {
+    let permit = limit.acquire_owned_at(site);
+    cut::cut_off_if_due();
+    permit
 }
 
 /// More than there can be threads.
@@ -298,7 +307,7 @@ impl<'scope, 'env, E: Send> Group<'scope, 'env, E> {
             let mut held = permit;
             member.run(|| {
                 if let Some(limit) = limit {
-                    held = Some(limit.acquire_owned_at(site));
+                    held = Some(take_turn(limit, site));
                 }
                 f()
             })
