@@ -117,9 +117,9 @@ where
     run(CancelKind::Group, Location::caller(), f)
 }
 
-/// What the closure of a group came to: its value, `None` if it has failed, or the payload of a
-/// cancellation that has unwound it.
-type Body<R> = Result<Option<R>, Box<Cancelled>>;
+/// What the closure of a group, or of a thread of it, came to: its value, `None` if it has failed,
+/// or the payload that has cut it off.
+type Part<T> = Result<Option<T>, Box<Cancelled>>;
 
 // SUSPENDS
 fn run<'env, F, R, E>(kind: CancelKind, site: &'static Location<'static>, f: F) -> Result<R, E>
@@ -133,7 +133,7 @@ where
         // It stays in this frame until the close below, which every way out passes: `f` is caught,
         // and the end of the scope is shielded.
         let group = Group::new(&me, kind, site);
-        let body = run_body(&group, f);
+        let body = group.run_part(|| f(&group));
         inplace::end_scope(&group.data, WaitKind::Scope, site);
         group.data.close();
         let failure = group.failure().take();
@@ -161,34 +161,6 @@ where
             panic!("a thread of the group opened at {site} could not be started");
         }
         None => Ok(value.expect("a closure that fails leaves its failure")),
-    }
-}
-
-// SUSPENDS
-fn run_body<'scope, 'env, F, R, E>(group: &'scope Group<'scope, 'env, E>, f: F) -> Body<R>
-where
-    F: FnOnce(&'scope Group<'scope, 'env, E>) -> Result<R, E>,
-    E: Send,
-{
-    let payload = match catch_unwind(AssertUnwindSafe(|| f(group))) {
-        Ok(Ok(value)) => return Ok(Some(value)),
-        Ok(Err(error)) => {
-            group.fail(Failure::Error(error));
-            return Ok(None);
-        }
-        Err(payload) => payload,
-    };
-    match payload.downcast::<Cancelled>() {
-        Ok(cancelled) if cut::reason_here().is_some() => Err(cancelled),
-        // That of another thread is to this one what a panic is.
-        Ok(cancelled) => {
-            group.fail(Failure::Panic(cancelled));
-            Ok(None)
-        }
-        Err(payload) => {
-            group.fail(Failure::Panic(payload));
-            Ok(None)
-        }
     }
 }
 
@@ -239,6 +211,24 @@ impl<'scope, 'env, E> Group<'scope, 'env, E> {
             let reason = CancelReason::by_me(self.kind, self.site, None);
             door::cancel_region(&self.data, &reason);
         }
+    }
+
+    /// Runs `f`, the group's closure or that of a thread, and leaves its failure with the group:
+    /// `None`. `Err`: it was cut off.
+    // SUSPENDS
+    fn run_part<T>(&self, f: impl FnOnce() -> Result<T, E>) -> Part<T> {
+        let failure = match catch_unwind(AssertUnwindSafe(f)) {
+            Ok(Ok(value)) => return Ok(Some(value)),
+            Ok(Err(error)) => Failure::Error(error),
+            Err(payload) => match payload.downcast::<Cancelled>() {
+                Ok(cancelled) if cut::reason_here().is_some() => return Err(cancelled),
+                // That of another thread is to this one what a panic is.
+                Ok(cancelled) => Failure::Panic(cancelled),
+                Err(payload) => Failure::Panic(payload),
+            },
+        };
+        self.fail(failure);
+        Ok(None)
     }
 
     /// Bounds how many threads of the group run at the same time. Those count that are spawned
@@ -332,24 +322,10 @@ impl<E> Member<'_, '_, E> {
     // SUSPENDS
     fn run<T>(mut self, f: impl FnOnce() -> Result<T, E>) -> Option<T> {
         self.has_run = true;
-        let payload = match catch_unwind(AssertUnwindSafe(f)) {
-            Ok(Ok(value)) => return Some(value),
-            Ok(Err(error)) => {
-                self.group.fail(Failure::Error(error));
-                return None;
-            }
-            Err(payload) => payload,
-        };
-        match payload.downcast::<Cancelled>() {
-            Ok(cancelled) if cut::reason_here().is_some() => {
-                self.group.note(Failure::CutOff(cancelled.reason().clone()));
-                resume_unwind(cancelled)
-            }
-            // That of another thread is to this one what a panic is.
-            Ok(cancelled) => self.group.fail(Failure::Panic(cancelled)),
-            Err(payload) => self.group.fail(Failure::Panic(payload)),
-        }
-        None
+        self.group.run_part(f).unwrap_or_else(|cancelled| {
+            self.group.note(Failure::CutOff(cancelled.reason().clone()));
+            resume_unwind(cancelled)
+        })
     }
 }
 

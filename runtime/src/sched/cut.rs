@@ -66,7 +66,7 @@ pub(super) enum Verdict<'a> {
 /// Whether something may unwind `me` from here.
 #[inline(always)]
 pub(super) fn deliverable(me: &Header) -> bool {
-    cfg!(panic = "unwind") && !me.limits.is_shielded() && !std::thread::panicking()
+    cfg!(panic = "unwind") && !region::is_in_destructor(me)
 }
 
 /// What may end a wait of `me` that begins now.
@@ -333,24 +333,14 @@ impl Legacy {
     #[cold]
     unsafe fn run_within<T>(self, f: impl FnOnce() -> T) -> T {
         let me = current::me();
-        let shield = Region::shield(Location::caller());
         // SAFETY: S1: the owner is in the region until it has seen the end of `f` (S1).
         let heir = unsafe { Region::heir_of(self.nearest()) };
-        if self.is_sheltered() {
-            // SAFETY: S1: it is left below, on the one way out, and stays in this frame.
-            unsafe { shield.enter(&me) };
-        }
-        // SAFETY: S1: as above.
-        unsafe { heir.enter(&me) };
-        let result = catch_unwind(AssertUnwindSafe(f));
-        heir.leave(&me);
-        if self.is_sheltered() {
-            shield.leave(&me);
-        }
-        match result {
-            Ok(value) => value,
-            Err(payload) => resume_unwind(payload),
-        }
+        let run = || during(&me, &heir, || catch_unwind(AssertUnwindSafe(f)));
+        let result = match self.is_sheltered() {
+            true => during(&me, &Region::shield(Location::caller()), run),
+            false => run(),
+        };
+        result.unwrap_or_else(|payload| resume_unwind(payload))
     }
 }
 

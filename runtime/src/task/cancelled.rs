@@ -317,11 +317,12 @@ impl Cancelled {
 
 impl Drop for Cancelled {
     fn drop(&mut self) {
-        if self.thread.is_none() || !self.is_mine() {
+        let Some(thread) = self.thread else { return };
+        let me = current::me();
+        if me.id != thread {
             // Elsewhere it is a joiner's, or was given away.
             return;
         }
-        let me = current::me();
         if self.counts_there {
             let mut regions = region::chain(region::innermost(&me));
             // With a region that was left, its payloads were counted off.

@@ -290,7 +290,8 @@ fn is_innermost_apart(me: &Header) -> bool {
 }
 
 /// Whether `me`, the current thread, unwinds or waits where nothing may unwind it.
-pub(super) fn is_in_destructor(me: &Header) -> bool {
+#[inline(always)]
+pub(crate) fn is_in_destructor(me: &Header) -> bool {
     me.limits.is_shielded() || std::thread::panicking()
 }
 

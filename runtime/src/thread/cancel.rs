@@ -1,11 +1,13 @@
 //! What a thread may ask and say about its own end: whether it is wanted, why, and not now.
 #![forbid(unsafe_code)]
 
+use std::borrow::Cow;
 use std::fmt;
 use std::panic::Location;
 
 use crate::sched::cut;
 use crate::task::CancelReason;
+use crate::task::cancelled::CancelKind;
 use crate::task::region::Region;
 
 /// Returns whether the current thread, or the part of it that runs, is to end: because somebody has
@@ -108,6 +110,17 @@ pub fn shield<T>(f: impl FnOnce() -> T) -> T {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct CancelError {}
+
+/// The reason of a cancellation that the current thread asks for at `site`.
+pub(super) fn request(
+    why: Option<Cow<'static, str>>,
+    site: &'static Location<'static>,
+) -> Result<CancelReason, CancelError> {
+    match cfg!(panic = "abort") {
+        true => Err(CancelError {}),
+        false => Ok(CancelReason::by_me(CancelKind::Requested, site, why)),
+    }
+}
 
 /// What every refusal says of the profile.
 pub(crate) const NO_UNWINDING: &str =

@@ -16,11 +16,10 @@ use crate::sched::inplace::{self, Place, Policy};
 use crate::sched::shared::Shared;
 use crate::sched::worker::Core;
 use crate::sched::{arm, life, many_to_one, spawn};
-use crate::task::cancelled::CancelKind;
 use crate::task::packet;
 use crate::task::state::Dropped;
-use crate::task::{CancelReason, Header, HeaderRef, Kind, Reason, WaitKind, current};
-use crate::thread::cancel::CancelError;
+use crate::task::{Header, HeaderRef, Kind, Reason, WaitKind, current};
+use crate::thread::cancel::{self, CancelError};
 use crate::thread::handle::Thread;
 use crate::thread::scope::run_scoped;
 
@@ -220,11 +219,7 @@ impl<T> JoinInner<T> {
         why: Option<Cow<'static, str>>,
         site: &'static Location<'static>,
     ) -> std::result::Result<(), CancelError> {
-        if cfg!(panic = "abort") {
-            return Err(CancelError {});
-        }
-        let reason = CancelReason::by_me(CancelKind::Requested, site, why);
-        door::cancel(&self.thread.0, &reason);
+        door::cancel(&self.thread.0, &cancel::request(why, site)?);
         Ok(())
     }
 }

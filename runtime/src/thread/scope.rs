@@ -15,10 +15,9 @@ use crate::sched::many_to_one;
 use crate::sched::shared::Shared;
 use crate::sched::spawn::{self, Order};
 use crate::sched::worker::Core;
-use crate::task::cancelled::CancelKind;
 use crate::task::scope::ScopeData;
-use crate::task::{CancelReason, HeaderRef, WaitKind, current};
-use crate::thread::cancel::CancelError;
+use crate::task::{HeaderRef, WaitKind, current};
+use crate::thread::cancel::{self, CancelError};
 use crate::thread::handle::Thread;
 use crate::thread::join::{JoinInner, Result};
 
@@ -149,11 +148,7 @@ impl<'scope, 'env> Scope<'scope, 'env> {
         why: Option<Cow<'static, str>>,
         site: &'static Location<'static>,
     ) -> std::result::Result<(), CancelError> {
-        if cfg!(panic = "abort") {
-            return Err(CancelError {});
-        }
-        let reason = CancelReason::by_me(CancelKind::Requested, site, why);
-        door::cancel_scope(&self.data, &reason);
+        door::cancel_scope(&self.data, &cancel::request(why, site)?);
         Ok(())
     }
 
