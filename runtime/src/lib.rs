@@ -82,9 +82,12 @@ mod group;
 #[cfg(feature = "macros")]
 mod macros;
 mod os;
+mod poller;
 mod primitives;
+mod reactor;
 mod record;
 mod sched;
+mod short_lock;
 mod stack;
 pub mod sync;
 mod task;

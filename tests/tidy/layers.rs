@@ -15,9 +15,9 @@ use crate::{rust, settle};
 const LAYERS: [(&str, &[&str]); 8] = [
     ("L1", &["os", "record"]),
     ("L2", &["stack", "fiber"]),
-    ("L3", &["clock", "wheel", "task"]),
+    ("L3", &["clock", "wheel", "short_lock", "poller", "task"]),
     ("L4", &["sched"]),
-    ("L5", &["thread", "time"]),
+    ("L5", &["thread", "time", "reactor", "blocking"]),
     ("L6", &["sync", "channel", "future", "group"]),
     ("L7", &["net", "fs", "process"]),
     ("L8", &["inspect", "embed", "testing", "macros", "lib"]),

@@ -11,7 +11,7 @@ use crate::channel::buffer::Buffer;
 use crate::channel::state::{State, Wakes};
 use crate::primitives::{AtomicBool, AtomicUsize, Ordering};
 use crate::sched::woken::Woken;
-use crate::sync::short_lock::{ShortGuard, ShortLock};
+use crate::short_lock::{ShortGuard, ShortLock};
 use crate::task::packet;
 
 pub(super) struct Shared<T> {

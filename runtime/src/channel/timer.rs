@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crate::channel::wait::NotReceived;
 use crate::clock;
 use crate::sched::door;
-use crate::sync::short_lock::ShortLock;
+use crate::short_lock::ShortLock;
 use crate::task::Reason;
 
 pub(super) struct Timer {

@@ -20,7 +20,7 @@ use crate::channel::shared::wake_in_batches;
 use crate::channel::waiter::{Kind, List, Phase, Waiter};
 use crate::clock;
 use crate::sched::{door, linger};
-use crate::sync::short_lock::ShortLock;
+use crate::short_lock::ShortLock;
 use crate::task::{Cause, Reason, Unlink};
 
 pub(super) struct Watched<S>(ShortLock<Inner<S>>);

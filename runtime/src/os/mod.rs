@@ -25,6 +25,7 @@ pub(crate) use arch::{prefetch, stack_pointer};
 #[cfg_attr(loom, allow(unused_imports, reason = "models have no futex"))]
 pub(crate) use linux::{
     barrier::heavy_barrier,
+    doorbell::{Doorbell, Polled, poll},
     fault::{AltStack, install_fault_handler, write_stderr},
     futex::{futex_wait, futex_wake},
     memory::{
@@ -34,6 +35,9 @@ pub(crate) use linux::{
     thread::{at_fork_in_child, at_thread_exit, set_timer_slack, timer_slack},
     trace::{Frame, locate, visit_frames},
 };
+
+#[cfg(all(target_os = "linux", not(sylvan_portable_reactor)))]
+pub(crate) use linux::epoll::{Epoll, Events};
 
 #[cfg(test)]
 pub(crate) use linux::{
@@ -45,6 +49,16 @@ pub(crate) use linux::{
 pub(crate) mod child;
 #[cfg(test)]
 mod tests;
+
+/// What a descriptor is ready for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Ready {
+    pub(crate) read: bool,
+    pub(crate) write: bool,
+    /// Whether a read that gives less than there was room for need not have emptied the descriptor:
+    /// the end of what is to come, or an error, or urgent data, may stand behind it.
+    pub(crate) read_ends: bool,
+}
 
 /// Prints why the process cannot go on, and ends it. For broken invariants, and for the few ends
 /// that are safer than going on.

@@ -14,10 +14,12 @@
 #![forbid(unsafe_code)]
 
 use std::cell::Cell;
+use std::os::fd::BorrowedFd;
 use std::panic::Location;
 use std::time::Instant;
 
 use crate::clock;
+use crate::os;
 use crate::sched::ballast;
 use crate::sched::cut;
 use crate::sched::short_turn;
@@ -132,6 +134,30 @@ impl Pending {
         deadline: Option<Instant>,
         unlink: Option<Unlink>,
     ) -> Cause {
+        self.wait_for(reason, deadline, unlink, None)
+    }
+
+    /// The same for a kernel thread, whose wait also ends when `descriptor` is ready.
+    // SUSPENDS
+    pub(crate) fn wait_for_descriptor(
+        self,
+        descriptor: Descriptor<'_>,
+        reason: Reason,
+        deadline: Option<Instant>,
+    ) -> Cause {
+        debug_assert_eq!(self.me.kind, Kind::Kernel);
+        self.wait_for(reason, deadline, None, Some(descriptor))
+    }
+
+    // SUSPENDS
+    #[inline]
+    fn wait_for(
+        &self,
+        reason: Reason,
+        deadline: Option<Instant>,
+        unlink: Option<Unlink>,
+        descriptor: Option<Descriptor<'_>>,
+    ) -> Cause {
         if let Some(deadline) = deadline
             && deadline <= clock::now()
         {
@@ -147,7 +173,7 @@ impl Pending {
                 let unannounced = (!self.announced).then_some(self.accepts);
                 wait_green(&self.me, self.sequence, unannounced, reason, until, unlink)
             }
-            Kind::Kernel => wait_kernel(self, until),
+            Kind::Kernel => wait_kernel(self, until, descriptor),
         };
         let cut_off = match cause {
             Cause::Cancelled => true,
@@ -251,9 +277,12 @@ pub(crate) fn schedule(thread: &Header) {
         #[cfg(loom)]
         Kind::Kernel => thread.bell.ring(),
         #[cfg(not(loom))]
-        Kind::Kernel => {
-            crate::os::futex_wake(std::ptr::from_ref(thread.state.futex().0), 1);
-        }
+        Kind::Kernel => match thread.doorbell_in_use() {
+            Some(doorbell) => doorbell.ring(),
+            None => {
+                os::futex_wake(std::ptr::from_ref(thread.state.futex().0), 1);
+            }
+        },
         Kind::Green => Core::schedule(thread),
     }
 }
@@ -299,9 +328,25 @@ fn wait_green(
     me.state.cause()
 }
 
-/// A kernel thread sleeps on its own state word.
-fn wait_kernel(pending: &Pending, deadline: Option<Instant>) -> Cause {
+/// What a kernel thread waits for besides a wake.
+pub(crate) struct Descriptor<'a> {
+    pub(crate) fd: BorrowedFd<'a>,
+    pub(crate) to_write: bool,
+    /// The thread's own, by which it is woken meanwhile.
+    pub(crate) doorbell: &'a os::Doorbell,
+}
+
+/// A kernel thread sleeps on its own state word, or in `poll` until its doorbell is rung: it says
+/// which before it marks itself waiting, and whoever has to schedule it looks after that.
+fn wait_kernel(
+    pending: &Pending,
+    deadline: Option<Instant>,
+    descriptor: Option<Descriptor<'_>>,
+) -> Cause {
     let me: &Header = &pending.me;
+    if descriptor.is_some() {
+        me.use_doorbell(true);
+    }
     let commit = match pending.announced {
         true => me.state.commit_wait(),
         false => me.state.commit_unannounced(pending.accepts),
@@ -323,8 +368,21 @@ fn wait_kernel(pending: &Pending, deadline: Option<Instant>) -> Cause {
                 let _ = me.state.time_out(pending.sequence);
                 continue;
             }
-            crate::os::futex_wait(word, waiting, left);
+            match &descriptor {
+                None => {
+                    os::futex_wait(word, waiting, left);
+                }
+                Some(on) => {
+                    if os::poll(on.fd, on.to_write, on.doorbell, left) == os::Polled::Ready {
+                        // Or a wake has ended the wait, and the duty is done as above.
+                        let _ = me.state.wake(pending.sequence);
+                    }
+                }
+            }
         }
+    }
+    if descriptor.is_some() {
+        me.use_doorbell(false);
     }
     me.state.cause()
 }

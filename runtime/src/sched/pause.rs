@@ -51,6 +51,11 @@ impl<C: Choices> Worker<C> {
         if core.leaking() {
             return false;
         }
+        // Before a search, which others pay for too. A lone worker searches nowhere: it goes on to
+        // its sleep, which looks as well.
+        if core.shared.remotes.len() > 1 {
+            core.look_at_events();
+        }
         if core.ready.len() > 0 || !core.mailbox().is_empty() {
             return true;
         }
@@ -149,7 +154,7 @@ impl<C: Choices> Worker<C> {
         let core = &self.core;
         let mailbox = core.mailbox();
         let idle = &core.shared.idle;
-        if !mailbox.announce_sleep() {
+        if !mailbox.announce_sleep(core.watches()) {
             if searching {
                 core.give_up_search();
             }
@@ -176,7 +181,8 @@ impl<C: Choices> Worker<C> {
         role
     }
 
-    /// Steps 4a to 4c: on the futex, as a sentinel with a look round at each interval.
+    /// Steps 4a to 4c: on the futex or until events come, as a sentinel with a look round at each
+    /// interval.
     fn sleep_until_needed(&self, sleep: &mut Sleep) {
         let core = &self.core;
         let mailbox = core.mailbox();
@@ -186,7 +192,9 @@ impl<C: Choices> Worker<C> {
             let trim = core.until_next_trim();
             let post = (*sleep == Sleep::Sentinel).then_some(interval);
             let timeout = [timer, post, trim].into_iter().flatten().min();
-            if timeout != Some(Duration::ZERO) {
+            if mailbox.sleeps_by_doorbell() {
+                core.collect(timeout);
+            } else if timeout != Some(Duration::ZERO) {
                 mailbox.sleep(timeout);
             }
             if mailbox.is_sleeping() {
@@ -196,7 +204,7 @@ impl<C: Choices> Worker<C> {
             if timer_is_due {
                 core.note_timer_wake();
             }
-            if timer_is_due || !mailbox.is_sleeping() {
+            if timer_is_due || !mailbox.is_sleeping() || core.ready.len() > 0 {
                 return;
             }
             if *sleep == Sleep::Sentinel {

@@ -136,6 +136,7 @@ impl<C: Choices> Worker<C> {
         let core = &self.core;
         core.obey_messages();
         core.judge_share();
+        core.look_at_events();
         core.take_injected()
     }
 

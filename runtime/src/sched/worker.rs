@@ -22,6 +22,7 @@ use crate::fiber::Fiber;
 use crate::record::{self, Event};
 use crate::sched::budget::BUDGET_CALLS;
 use crate::sched::choices::Choices;
+use crate::sched::events::Watch;
 use crate::sched::job::Job;
 use crate::sched::loan::Loan;
 use crate::sched::ready::Ready;
@@ -97,6 +98,7 @@ pub(crate) struct Core {
     pub(crate) slots: SlotCache,
     wheel: Box<Wheel>,
     pool: UnsafeCell<Pool>,
+    pub(super) watch: Watch,
     /// Fibers that carry no thread, the one that ran last on top.
     resting: UnsafeCell<Vec<NonNull<Fiber>>>,
     /// A fiber of the default class kept for threads that no stack can be had for: their closures
@@ -196,6 +198,7 @@ impl Core {
             slots: SlotCache::new(),
             wheel: Box::new(if exact { Wheel::exact() } else { Wheel::new() }),
             pool: UnsafeCell::new(Pool::new()),
+            watch: Watch::new(),
             resting: UnsafeCell::new(Vec::new()),
             reserve: Cell::new(None),
             fiber: Cell::new(ptr::null()),

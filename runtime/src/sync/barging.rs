@@ -17,6 +17,7 @@
 #![forbid(unsafe_code)]
 
 use crate::primitives::{AtomicU32, Ordering};
+pub(super) use crate::short_lock::back_off;
 use crate::task::current;
 
 /// What a waiter is granted: to try again, or the lock.
@@ -26,14 +27,6 @@ pub(super) const HANDED_OVER: u32 = 1;
 /// How often a waiter may come too late. A hand-over costs the others some turns of idle lock, so
 /// it is for those who have seen several.
 pub(super) const LOSSES_MAX: u32 = if cfg!(loom) { 1 } else { 4 };
-/// For how many pauses a holder elsewhere is left alone before the first look, and before the last
-/// one, each time twice as long: some three microseconds in all, which is what a wait and a wake
-/// across workers take. Each look takes the word from the holder's processor, which has to fetch it
-/// back, so few looks let the holder through: on two processors a thousand threads with short
-/// sections need 25 ns a section with sixty looks in a row, and 6 ns with these.
-const FIRST_PAUSES: u32 = 16;
-const LAST_PAUSES: u32 = if cfg!(loom) { 0 } else { 128 };
-
 /// Where the holder's token begins in the word of a lock.
 const TOKEN_SHIFT: u32 = 32 - current::TOKEN_BITS;
 
@@ -46,18 +39,6 @@ pub(super) fn token() -> u32 {
 /// Whether the token in `state` is another kernel thread's.
 pub(super) fn is_elsewhere(state: u32) -> bool {
     state >> TOKEN_SHIFT != current::token()
-}
-
-/// Stays away from a lock as long as `pays` says so of it, and not very long.
-#[inline]
-pub(super) fn back_off(pays: impl Fn() -> bool) {
-    let mut pauses = FIRST_PAUSES;
-    while pauses <= LAST_PAUSES && pays() {
-        for _ in 0..pauses {
-            std::hint::spin_loop();
-        }
-        pauses *= 2;
-    }
 }
 
 /// Sets the bits `wanted` in `word` as long as `must_wait` says so of it. True: they are set. For

@@ -44,7 +44,6 @@ mod once_lock;
 mod poison;
 mod rwlock;
 mod semaphore;
-pub(crate) mod short_lock;
 mod wait_group;
 
 pub use std::sync::{Arc, LockResult, PoisonError, TryLockError, TryLockResult, Weak, atomic};

@@ -20,12 +20,15 @@
 //!   belongs to the header; nobody runs on it.
 
 use std::cell::Cell;
+use std::io;
 use std::num::NonZeroU64;
 use std::panic::Location;
 use std::ptr::{self, NonNull};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
 use crate::fiber::Fiber;
+use crate::os::Doorbell;
 use crate::primitives::{self, AtomicBool};
 use crate::stack::Class;
 use crate::task::blocks::Block;
@@ -85,6 +88,7 @@ pub(crate) struct Header {
     pub(crate) scope: Cell<*const ScopeData>,
     /// The home worker's mailbox, a counted reference; null before the first wait. Written at
     /// home before the first `commit_wait` (Release), read by those who own the duty to schedule.
+    /// A kernel thread has one of its own, for the doorbell, once it has waited for a descriptor.
     pub(crate) mailbox: AtomicPtr<Mailbox>,
     /// HOME-ONLY. What the thread waits for; lies on its stack; null while it does not wait.
     pub(crate) wait: Cell<*const WaitRecord>,
@@ -327,6 +331,38 @@ impl Header {
         self.extra().is_some_and(|extra| extra.kept.get())
     }
 
+    /// The doorbell of the current kernel thread, whose header this is, made on first use.
+    pub(crate) fn kernel_doorbell(&self) -> io::Result<&Doorbell> {
+        debug_assert_eq!(self.kind, Kind::Kernel);
+        // ORDERING: Relaxed; this kernel thread alone writes it.
+        if self.mailbox.load(Ordering::Relaxed).is_null() {
+            let mailbox = Arc::into_raw(Arc::new(Mailbox::new())).cast_mut();
+            // ORDERING: Release; pairs with `doorbell_in_use`.
+            self.mailbox.store(mailbox, Ordering::Release);
+        }
+        self.own_mailbox().expect("set above").doorbell()
+    }
+
+    /// Says whether the next waits of the current kernel thread end by its doorbell.
+    pub(crate) fn use_doorbell(&self, uses: bool) {
+        self.own_mailbox().expect("it has made its doorbell").sleep_by(uses);
+    }
+
+    /// The doorbell by which the wait of a kernel thread is ended; `None`: its futex. For whoever
+    /// has the duty to schedule it.
+    pub(crate) fn doorbell_in_use(&self) -> Option<&Doorbell> {
+        let mailbox = self.own_mailbox().filter(|mailbox| mailbox.sleeps_by_doorbell())?;
+        // It is made before it is used, and by the owner only.
+        mailbox.doorbell().ok()
+    }
+
+    fn own_mailbox(&self) -> Option<&Mailbox> {
+        // ORDERING: Acquire; pairs with `kernel_doorbell`.
+        let mailbox = self.mailbox.load(Ordering::Acquire);
+        // SAFETY: the header counts a reference to it.
+        unsafe { mailbox.as_ref() }
+    }
+
     /// Counts one more reference.
     pub(crate) fn retain(&self) {
         // ORDERING: Relaxed; a new reference is made from an existing one.
@@ -395,7 +431,7 @@ unsafe fn free(this: NonNull<Header>) {
     let mailbox = header.mailbox.load(Ordering::Relaxed);
     if !mailbox.is_null() {
         // SAFETY: the header counted this reference when it stored the pointer.
-        drop(unsafe { std::sync::Arc::from_raw(mailbox) });
+        drop(unsafe { Arc::from_raw(mailbox) });
     }
     let extra = header.extra.load(Ordering::Relaxed);
     if !extra.is_null() {

@@ -16,7 +16,13 @@
 //!
 //! Pushers build a stack (newest first) by compare-and-swap; the owner takes all of it by one
 //! swap and turns it round. Nothing is popped singly, so there is no ABA. Who replaces SLEEPING
-//! by anything else owns the futex wake, exactly once.
+//! by anything else owns the wake, exactly once.
+//!
+//! *On what the owner sleeps.* One that watches descriptors sleeps in its poller, which a doorbell
+//! ends, and one that does not on the futex of this word. It says which before it announces its
+//! sleep, and whoever has taken the announcement away reads it after that: both changes of the word
+//! are one step each, so the reader sees what was said for that sleep, or for a later one. Then the
+//! owner was awake in between, which is all that a wake is for.
 //!
 //! *Why no wake is lost.* The owner sleeps only after its own CAS from EMPTY to SLEEPING. A push
 //! before that CAS makes it fail; a push after it reads SLEEPING and wakes. The futex compares
@@ -30,8 +36,11 @@
 #[cfg(all(loom, test))]
 mod models;
 
+use std::io;
 use std::ptr::{self, NonNull};
+use std::sync::OnceLock;
 
+use crate::os::Doorbell;
 use crate::primitives::{AtomicBool, AtomicPtr, Mutex, Ordering, fence};
 use crate::task::header::Header;
 
@@ -64,9 +73,13 @@ pub(crate) struct Mailbox {
     messages: Mutex<Vec<Message>>,
     /// Whether there are any; what a busy worker looks at.
     has_messages: AtomicBool,
-    /// What stands for the futex in a model.
+    /// Made when the owner first watches a descriptor.
+    doorbell: OnceLock<Doorbell>,
+    /// Whether the owner's present or next sleep is ended by the doorbell.
+    by_doorbell: AtomicBool,
+    /// What stands for the futex, and for the doorbell, in a model.
     #[cfg(loom)]
-    doorbell: loom::sync::Notify,
+    bells: [loom::sync::Notify; 2],
 }
 
 /// A worker's answer to [`Message::Describe`].
@@ -93,8 +106,10 @@ impl Mailbox {
             head: AtomicPtr::new(EMPTY),
             messages: Mutex::new(Vec::new()),
             has_messages: AtomicBool::new(false),
+            doorbell: OnceLock::new(),
+            by_doorbell: AtomicBool::new(false),
             #[cfg(loom)]
-            doorbell: loom::sync::Notify::new(),
+            bells: [loom::sync::Notify::new(), loom::sync::Notify::new()],
         }
     }
 
@@ -115,11 +130,11 @@ impl Mailbox {
             // ORDERING: Relaxed; published by the CAS below.
             next.store(if is_list(head) { head } else { EMPTY }, Ordering::Relaxed);
             // ORDERING: Release publishes the link and what the wake is about; pairs with the
-            // Acquire in `drain`. Acquire is not needed: a pusher reads nothing of the list.
+            // Acquire in `drain`. Acquire pairs with `announce_sleep`: on what the owner sleeps.
             match self.head.compare_exchange_weak(
                 head,
                 header.as_ptr(),
-                Ordering::Release,
+                Ordering::AcqRel,
                 Ordering::Relaxed,
             ) {
                 Ok(_) if head == SLEEPING => return Pushed::Sleeping,
@@ -133,8 +148,9 @@ impl Mailbox {
     /// [`Mailbox::wake_owner`].
     #[must_use]
     pub(crate) fn nudge(&self) -> bool {
-        // ORDERING: Release publishes what the owner shall find; pairs with `drain`.
-        self.head.compare_exchange(SLEEPING, NUDGED, Ordering::Release, Ordering::Relaxed).is_ok()
+        // ORDERING: Release publishes what the owner shall find; pairs with `drain`. Acquire as in
+        // `push`.
+        self.head.compare_exchange(SLEEPING, NUDGED, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
     /// Takes everything, oldest first, as a chain through `next`; null when there is nothing.
@@ -154,12 +170,38 @@ impl Mailbox {
         self.head.load(Ordering::Relaxed) == EMPTY
     }
 
-    /// Announces that the owner sleeps. False: something has come, it must not.
+    /// Announces that the owner sleeps, on the doorbell or on the futex. False: something has come,
+    /// it must not.
     #[must_use]
-    pub(crate) fn announce_sleep(&self) -> bool {
-        // ORDERING: Release orders the owner's last look at the queues before the announcement;
-        // Relaxed on failure, for `drain` follows.
+    pub(crate) fn announce_sleep(&self, by_doorbell: bool) -> bool {
+        self.sleep_by(by_doorbell);
+        // ORDERING: Release orders the owner's last look at the queues before the announcement, and
+        // publishes on what it sleeps; Relaxed on failure, for `drain` follows.
         self.head.compare_exchange(EMPTY, SLEEPING, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    }
+
+    /// Says on what the owner sleeps next.
+    pub(crate) fn sleep_by(&self, doorbell: bool) {
+        // ORDERING: Relaxed; published by what announces the sleep.
+        self.by_doorbell.store(doorbell, Ordering::Relaxed);
+    }
+
+    /// The doorbell, made on first use. Only the owner calls it.
+    pub(crate) fn doorbell(&self) -> io::Result<&Doorbell> {
+        match self.doorbell.get() {
+            Some(doorbell) => Ok(doorbell),
+            None => {
+                let doorbell = Doorbell::new()?;
+                Ok(self.doorbell.get_or_init(|| doorbell))
+            }
+        }
+    }
+
+    /// Whether the owner's present sleep is ended by the doorbell. For whoever has taken the
+    /// announcement of that sleep away.
+    pub(crate) fn sleeps_by_doorbell(&self) -> bool {
+        // ORDERING: Relaxed; the change by which the sleep ended has synchronised.
+        self.by_doorbell.load(Ordering::Relaxed)
     }
 
     /// Whether the owner's announcement still stands. Only the owner calls it.
@@ -246,7 +288,12 @@ impl Mailbox {
 
     /// Ends the owner's sleep; for whoever took SLEEPING away.
     pub(crate) fn wake_owner(&self) {
-        crate::os::futex_wake(self.futex(), 1);
+        match self.doorbell.get() {
+            Some(doorbell) if self.sleeps_by_doorbell() => doorbell.ring(),
+            _ => {
+                crate::os::futex_wake(self.futex(), 1);
+            }
+        }
     }
 }
 
@@ -257,11 +304,11 @@ impl Mailbox {
         if timeout.is_some() {
             loom::thread::yield_now();
         } else if self.is_sleeping() {
-            self.doorbell.wait();
+            self.bells[usize::from(self.sleeps_by_doorbell())].wait();
         }
     }
 
     pub(crate) fn wake_owner(&self) {
-        self.doorbell.notify();
+        self.bells[usize::from(self.sleeps_by_doorbell())].notify();
     }
 }

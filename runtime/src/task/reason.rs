@@ -58,6 +58,14 @@ pub(crate) enum WaitKind {
     Select,
     /// `block_on`.
     Future,
+    /// Reading from a socket.
+    SocketRead,
+    /// Writing to a socket.
+    SocketWrite,
+    /// `accept` of a listener.
+    Accept,
+    /// `connect` of a stream.
+    Connect,
 }
 
 impl WaitKind {
@@ -85,6 +93,10 @@ impl WaitKind {
             WaitKind::Receive => "receiving from a channel",
             WaitKind::Select => "waiting for one of several operations on channels",
             WaitKind::Future => "waiting for a future",
+            WaitKind::SocketRead => "reading from a socket",
+            WaitKind::SocketWrite => "writing to a socket",
+            WaitKind::Accept => "accepting a connection",
+            WaitKind::Connect => "connecting",
         }
     }
 
@@ -103,6 +115,9 @@ impl WaitKind {
             WaitKind::Once | WaitKind::WaitGroup | WaitKind::Event | WaitKind::Future => {
                 Some(ForNothing::TimeOut)
             }
+            // They try again.
+            WaitKind::SocketRead | WaitKind::SocketWrite => Some(ForNothing::Wake),
+            WaitKind::Accept | WaitKind::Connect => Some(ForNothing::Wake),
             // The permit is the program's; the two next rely on the wake that names their wait,
             // and so do those that keep their place in a queue.
             WaitKind::Park | WaitKind::Arm | WaitKind::Quiescence | WaitKind::Mutex => None,

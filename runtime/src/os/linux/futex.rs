@@ -61,7 +61,7 @@ pub(crate) fn futex_wake(word: *const AtomicU32, count: u32) -> usize {
     usize::try_from(woken).unwrap_or(0)
 }
 
-fn timespec(duration: Duration) -> libc::timespec {
+pub(super) fn timespec(duration: Duration) -> libc::timespec {
     libc::timespec {
         tv_sec: libc::time_t::try_from(duration.as_secs()).unwrap_or(libc::time_t::MAX),
         tv_nsec: duration.subsec_nanos().into(),

@@ -65,7 +65,7 @@ impl World {
             ended: AtomicBool::new(false),
         };
         let fall = |index: &usize| {
-            assert!(world.mailboxes[*index].announce_sleep());
+            assert!(world.mailboxes[*index].announce_sleep(false));
             world.idle.fall_asleep(*index, false)
         };
         let sleeps = asleep.iter().map(fall).collect();
@@ -177,7 +177,7 @@ impl World {
     /// The loop at the end of `pause`. `None`: the worker looks at its queues again.
     fn sleep_and_search(&self, index: usize, mut searching: bool) -> Option<Left> {
         loop {
-            if !self.mailboxes[index].announce_sleep() {
+            if !self.mailboxes[index].announce_sleep(false) {
                 if searching {
                     self.give_up_search();
                 }

@@ -82,8 +82,8 @@ impl World {
     }
 
     /// Sleeps once, as `pause` does. True: an announcement of ours was answered.
-    fn sleep(&self) -> bool {
-        if !self.mailbox.announce_sleep() {
+    fn sleep(&self, by_doorbell: bool) -> bool {
+        if !self.mailbox.announce_sleep(by_doorbell) {
             return false;
         }
         while self.mailbox.is_sleeping() {
@@ -103,9 +103,11 @@ fn push_wakes_an_owner_that_sleeps_and_each_sleep_is_ended_once() {
         };
         let pushers = [pusher(0), pusher(1)];
         let mut drained = 0;
-        let mut answered = 0;
+        let (mut answered, mut by_doorbell) = (0, false);
         while drained < 2 {
-            answered += usize::from(world.sleep());
+            // By turns, as one does that watches descriptors only now and then.
+            answered += usize::from(world.sleep(by_doorbell));
+            by_doorbell = !by_doorbell;
             drained += world.drain();
         }
         for pusher in pushers {
@@ -134,7 +136,7 @@ fn nudge_and_push_end_one_sleep_by_one_wake() {
         });
         let mut answered = 0;
         while world.drain() == 0 {
-            answered += usize::from(world.sleep());
+            answered += usize::from(world.sleep(true));
         }
         nudger.join().unwrap();
         pusher.join().unwrap();
@@ -151,7 +153,7 @@ fn announcement_that_is_retracted_loses_no_push() {
             move || assert!(world.push(0))
         });
         // The owner's timer is due just then: it takes its announcement back.
-        if world.mailbox.announce_sleep() {
+        if world.mailbox.announce_sleep(false) {
             world.mailbox.retract_sleep();
         }
         let mut drained = world.drain();
@@ -175,7 +177,7 @@ fn order_reaches_an_owner_that_is_about_to_sleep() {
             }
         });
         while !world.mailbox.has_messages() {
-            if world.mailbox.announce_sleep() {
+            if world.mailbox.announce_sleep(false) {
                 // Step 5 of the idle protocol.
                 fence(Ordering::SeqCst);
                 if !world.mailbox.has_messages() {

@@ -61,7 +61,7 @@ fn turn_until_stuck(world: &World) -> usize {
         if none {
             return received;
         }
-        if world.mailbox.announce_sleep() {
+        if world.mailbox.announce_sleep(false) {
             fence(Ordering::SeqCst);
             if !world.mailbox.has_messages() {
                 while world.mailbox.is_sleeping() {

@@ -1,0 +1,354 @@
+//! A socket and the threads that use it: each call tries at once, and waits where it would block.
+//!
+//! The socket is non-blocking underneath, whatever the program asks for; `set_nonblocking` only
+//! says whether calls wait. A green thread waits at the door until its worker has collected an
+//! event of the socket; see `sched::readiness`. A kernel thread waits in `poll`, for no worker is
+//! its own. Both try again after that, for an event says that something has changed, and somebody
+//! else may have been faster.
+//!
+//! A timeout bounds the waits of one call together, as the kernel's own does for blocking sockets.
+//!
+//! What this file must never do: close a descriptor that a poller knows, or hold anything but the
+//! socket over a wait.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::panic::Location;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::clock;
+use crate::reactor::socket::Socket;
+use crate::sched::door::{self, Descriptor};
+use crate::sched::readiness::{self, Entered, Interest, Readiness, Waiter};
+use crate::sched::worker::Core;
+use crate::task::{Cause, Reason, Unlink, WaitKind, current};
+
+/// See the file's comment.
+pub(crate) struct Source<S> {
+    /// In a box, for pollers know its address. Dropped before the socket: it leaves the pollers.
+    state: Box<State>,
+    socket: S,
+}
+
+struct State {
+    readiness: Readiness,
+    /// In nanoseconds, for reading and for writing; 0: none.
+    timeouts: [AtomicU64; 2],
+    /// Whether the program has asked for calls that do not wait.
+    nonblocking: AtomicBool,
+}
+
+/// How a wait has ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Waited {
+    /// An attempt may succeed.
+    TryAgain,
+    TimedOut,
+}
+
+impl<S: Socket> Source<S> {
+    /// Takes a socket over, with its timeouts, and makes it non-blocking.
+    pub(crate) fn adopt(socket: S) -> io::Result<Source<S>> {
+        socket.set_nonblocking(true)?;
+        let timeouts = socket.timeouts()?;
+        let source = Source::fresh(socket);
+        for (kept, given) in source.state.timeouts.iter().zip(timeouts) {
+            // ORDERING: Relaxed; nobody else knows it yet.
+            kept.store(to_ns(given), Ordering::Relaxed);
+        }
+        Ok(source)
+    }
+
+    /// Takes a socket over that is non-blocking and has no timeouts.
+    pub(crate) fn fresh(socket: S) -> Source<S> {
+        let state = State {
+            readiness: Readiness::new(socket.as_fd()),
+            timeouts: [AtomicU64::new(0), AtomicU64::new(0)],
+            nonblocking: AtomicBool::new(false),
+        };
+        Source { state: Box::new(state), socket }
+    }
+
+    /// Gives the socket away as the program left it: in blocking mode, unless it has asked for the
+    /// other, and with its timeouts.
+    pub(crate) fn release(self) -> S {
+        let nonblocking = self.is_nonblocking();
+        let Source { state, socket } = self;
+        drop(state);
+        if !nonblocking {
+            // It is refused for no open socket.
+            let _ = socket.set_nonblocking(false);
+        }
+        socket
+    }
+
+    /// Bounds the waits of a direction. The kernel is told too, for those to whom the socket may
+    /// be given one day, and refuses what it does not accept: no time at all.
+    pub(crate) fn set_timeout(
+        &self,
+        interest: Interest,
+        timeout: Option<Duration>,
+    ) -> io::Result<()> {
+        self.socket.set_timeout(interest, timeout)?;
+        // ORDERING: Relaxed; it holds for calls that begin after this one.
+        self.state.timeouts[interest as usize].store(to_ns(timeout), Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+impl<S: AsFd> Source<S> {
+    /// The socket itself, for calls that do not wait.
+    pub(crate) fn get(&self) -> &S {
+        &self.socket
+    }
+
+    /// Says whether calls are to fail instead of waiting.
+    pub(crate) fn set_nonblocking(&self, nonblocking: bool) {
+        // ORDERING: Relaxed; as for timeouts.
+        self.state.nonblocking.store(nonblocking, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_nonblocking(&self) -> bool {
+        // ORDERING: Relaxed; as above.
+        self.state.nonblocking.load(Ordering::Relaxed)
+    }
+
+    /// What bounds the waits of a direction.
+    pub(crate) fn timeout(&self, interest: Interest) -> Option<Duration> {
+        // ORDERING: Relaxed; as above.
+        match self.state.timeouts[interest as usize].load(Ordering::Relaxed) {
+            0 => None,
+            ns => Some(Duration::from_nanos(ns)),
+        }
+    }
+
+    /// Attempts, and waits and attempts again as long as the attempt would block.
+    // SUSPENDS
+    #[inline]
+    #[track_caller]
+    pub(crate) fn perform<R>(
+        &self,
+        interest: Interest,
+        kind: WaitKind,
+        mut attempt: impl FnMut(&S) -> io::Result<R>,
+    ) -> io::Result<R> {
+        let seen = match self.begin(interest) {
+            Begin::Attempt(seen) => seen,
+            Begin::WaitFirst => return self.perform_waiting(interest, kind, attempt),
+        };
+        match attempt(&self.socket) {
+            Err(error) if self.waits_after(&error) => {
+                self.state.readiness.note_dry(interest, seen);
+                self.perform_waiting(interest, kind, attempt)
+            }
+            result => result,
+        }
+    }
+
+    /// The same for reading from a stream of bytes into `room` bytes. One that gives less is empty
+    /// then, and the next call waits at once, unless there is news.
+    // SUSPENDS
+    #[inline]
+    #[track_caller]
+    pub(crate) fn receive(
+        &self,
+        kind: WaitKind,
+        room: usize,
+        mut attempt: impl FnMut(&S) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        if room == 0 {
+            // There is nothing to wait for.
+            door::switch_point();
+            return attempt(&self.socket);
+        }
+        let readiness = &self.state.readiness;
+        self.perform(Interest::Read, kind, |socket| {
+            let seen = readiness.look(Interest::Read);
+            let received = attempt(socket);
+            if let Ok(count) = received
+                && 0 < count
+                && count < room
+            {
+                readiness.note_emptied(seen);
+            }
+            received
+        })
+    }
+
+    /// Waits until an attempt may succeed. False: the deadline has passed.
+    // SUSPENDS
+    #[track_caller]
+    pub(crate) fn wait_ready(
+        &self,
+        interest: Interest,
+        kind: WaitKind,
+        deadline: Option<Instant>,
+    ) -> io::Result<bool> {
+        let reason = self.reason(kind);
+        let seen = self.state.readiness.look(interest);
+        self.state.readiness.note_dry(interest, seen);
+        self.wait(interest, reason, deadline).map(|waited| waited == Waited::TryAgain)
+    }
+
+    /// How a call begins: whether it attempts at once.
+    // SUSPENDS
+    #[inline]
+    fn begin(&self, interest: Interest) -> Begin {
+        door::switch_point();
+        let seen = self.state.readiness.look(interest);
+        match seen.is_dry() && !self.is_nonblocking() && !current::green().is_null() {
+            true => Begin::WaitFirst,
+            false => Begin::Attempt(seen),
+        }
+    }
+
+    /// Whether an attempt that failed with `error` is waited after.
+    #[inline]
+    fn waits_after(&self, error: &io::Error) -> bool {
+        error.kind() == io::ErrorKind::WouldBlock && !self.is_nonblocking()
+    }
+
+    // SUSPENDS
+    #[inline(never)]
+    #[track_caller]
+    fn perform_waiting<R>(
+        &self,
+        interest: Interest,
+        kind: WaitKind,
+        mut attempt: impl FnMut(&S) -> io::Result<R>,
+    ) -> io::Result<R> {
+        let readiness = &self.state.readiness;
+        let deadline = self.timeout(interest).and_then(clock::deadline_in);
+        let reason = self.reason(kind);
+        loop {
+            if self.wait(interest, reason, deadline)? == Waited::TimedOut {
+                return Err(would_block());
+            }
+            let seen = readiness.look(interest);
+            match attempt(&self.socket) {
+                Err(error) if self.waits_after(&error) => readiness.note_dry(interest, seen),
+                result => {
+                    // There may be enough for the next one.
+                    readiness.hand_on(interest);
+                    return result;
+                }
+            }
+        }
+    }
+
+    #[track_caller]
+    fn reason(&self, kind: WaitKind) -> Reason {
+        let mut reason = Reason::new(kind, Location::caller());
+        reason.object = std::ptr::from_ref(&*self.state).addr();
+        reason
+    }
+
+    /// Waits once.
+    // SUSPENDS
+    fn wait(
+        &self,
+        interest: Interest,
+        reason: Reason,
+        deadline: Option<Instant>,
+    ) -> io::Result<Waited> {
+        match Core::current().filter(|_| !current::green().is_null()) {
+            Some(core) => self.wait_green(core, interest, reason, deadline),
+            None => self.wait_kernel(interest, reason, deadline),
+        }
+    }
+
+    // SUSPENDS
+    fn wait_green(
+        &self,
+        core: &Core,
+        interest: Interest,
+        reason: Reason,
+        deadline: Option<Instant>,
+    ) -> io::Result<Waited> {
+        let readiness = &self.state.readiness;
+        let poller = core.poller()?;
+        loop {
+            // SAFETY: S1: the box does not move, and goes before the socket is closed or given away.
+            unsafe { readiness.follow(poller) }?;
+            let pending = door::begin_in_call();
+            let (thread, sequence) = (pending.header(), pending.sequence());
+            let waiter = Waiter::new(readiness, interest, thread, sequence, poller);
+            match readiness.enter(&waiter) {
+                Entered::Queued => {
+                    let leaving = Leaving { readiness, waiter: &waiter, interest, tries: false };
+                    let waiter = std::ptr::from_ref(&waiter).cast();
+                    let unlink = Unlink { waiter, call: readiness::leave_leaked };
+                    let cause = pending.wait_in_queue(reason, deadline, Some(unlink));
+                    return Ok(leaving.after(cause));
+                }
+                Entered::TryAgain => {
+                    pending.abandon();
+                    return Ok(Waited::TryAgain);
+                }
+                Entered::Moved => {
+                    pending.abandon();
+                }
+            }
+        }
+    }
+
+    // SUSPENDS
+    fn wait_kernel(
+        &self,
+        interest: Interest,
+        reason: Reason,
+        deadline: Option<Instant>,
+    ) -> io::Result<Waited> {
+        let me = current::me();
+        let doorbell = me.kernel_doorbell()?;
+        let pending = door::begin(false);
+        let (fd, to_write) = (self.socket.as_fd(), interest == Interest::Write);
+        let descriptor = Descriptor { fd, to_write, doorbell };
+        match pending.wait_for_descriptor(descriptor, reason, deadline) {
+            Cause::TimedOut if deadline.is_some_and(|at| at <= clock::now()) => {
+                Ok(Waited::TimedOut)
+            }
+            _ => Ok(Waited::TryAgain),
+        }
+    }
+}
+
+enum Begin {
+    Attempt(readiness::Seen),
+    WaitFirst,
+}
+
+/// Leaves the queue at the end of a wait, also of one that is unwound.
+struct Leaving<'a> {
+    readiness: &'a Readiness,
+    waiter: &'a Waiter,
+    interest: Interest,
+    /// Whether the thread tries next, and so answers for a wake that was meant for one.
+    tries: bool,
+}
+
+impl Leaving<'_> {
+    fn after(mut self, cause: Cause) -> Waited {
+        self.tries = cause != Cause::TimedOut;
+        if self.tries { Waited::TryAgain } else { Waited::TimedOut }
+    }
+}
+
+impl Drop for Leaving<'_> {
+    fn drop(&mut self) {
+        if self.readiness.leave(self.waiter) && !self.tries {
+            self.readiness.hand_on(self.interest);
+        }
+    }
+}
+
+/// What a blocking socket of the system says when its time is over.
+fn would_block() -> io::Error {
+    io::Error::from_raw_os_error(libc::EAGAIN)
+}
+
+/// No timeout is 0, and none is too short to be one.
+fn to_ns(timeout: Option<Duration>) -> u64 {
+    timeout.map_or(0, |timeout| u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX).max(1))
+}

@@ -1,0 +1,96 @@
+//! A worker and the descriptors for which its threads wait: it collects events before it sleeps,
+//! sleeps until there are some, and while it is busy looks for them now and then.
+//!
+//! The poller and its doorbell are made when the first thread waits for a descriptor; a worker
+//! without descriptors has none and sleeps on a futex. What has come wakes threads, and these go
+//! to the end of the ready queue like everybody else: a flood of events takes nobody's turn, and
+//! one look brings a limited number of them.
+
+use std::cell::{Cell, OnceCell};
+use std::io;
+use std::os::fd::RawFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::os::Ready;
+use crate::poller::{Events, Key, Poller, Target};
+use crate::sched::readiness::{Delivered, Readiness};
+use crate::sched::woken::Woken;
+use crate::sched::worker::Core;
+
+/// What a worker has for its descriptors. HOME-ONLY.
+pub(crate) struct Watch {
+    poller: OnceCell<Arc<Poller>>,
+    /// Room for the events of one look; taken during the look.
+    events: Cell<Option<Box<Events>>>,
+}
+
+impl Watch {
+    pub(crate) fn new() -> Watch {
+        Watch { poller: OnceCell::new(), events: Cell::new(None) }
+    }
+}
+
+impl Core {
+    /// This worker's poller, made on first use.
+    pub(crate) fn poller(&self) -> io::Result<&Arc<Poller>> {
+        match self.watch.poller.get() {
+            Some(poller) => Ok(poller),
+            None => self.new_poller(),
+        }
+    }
+
+    #[cold]
+    fn new_poller(&self) -> io::Result<&Arc<Poller>> {
+        let poller = Poller::new(self.mailbox().doorbell()?)?;
+        Ok(self.watch.poller.get_or_init(|| Arc::new(poller)))
+    }
+
+    /// Whether this worker watches a descriptor.
+    #[inline]
+    pub(crate) fn watches(&self) -> bool {
+        self.watch.poller.get().is_some_and(|poller| !poller.is_empty())
+    }
+
+    /// Looks for events without a wait, where descriptors are watched.
+    #[inline]
+    pub(crate) fn look_at_events(&self) {
+        if self.watches() {
+            self.collect(Some(Duration::ZERO));
+        }
+    }
+
+    /// Waits for events, for at most `timeout`, and makes those ready who wait for them.
+    pub(crate) fn collect(&self, timeout: Option<Duration>) {
+        let Some(poller) = self.watch.poller.get() else { return };
+        let mut events = self.watch.events.take().unwrap_or_else(|| Box::new(Events::new()));
+        poller.wait(&mut events, timeout);
+        for (key, ready) in events.iter() {
+            deliver(poller, key, ready);
+        }
+        self.watch.events.set(Some(events));
+    }
+}
+
+/// Wakes those who wait for one event. The threads of this worker become ready, and so do those of
+/// others who wait for the same descriptor.
+fn deliver(poller: &Arc<Poller>, key: Key, ready: Ready) {
+    let mut is_rest = false;
+    loop {
+        // One for each direction, nearly always.
+        let mut batch = [const { None::<Woken> }; 2];
+        let visit = |target: Target| -> (Delivered, Option<RawFd>) {
+            // SAFETY: a readiness is pinned and alive while its key is in force, which it is as
+            // long as the table is locked.
+            let readiness = unsafe { target.cast::<Readiness>().as_ref() };
+            let delivered = readiness.deliver(ready, is_rest, poller, &mut batch);
+            (delivered, (delivered == Delivered::ToNobody).then(|| readiness.fd()))
+        };
+        let delivered = poller.visit(key, visit);
+        Woken::schedule_all(&mut batch);
+        if delivered != Some(Delivered::InPart) {
+            return;
+        }
+        is_rest = true;
+    }
+}
