@@ -1,7 +1,7 @@
 //! Tests of the table's keys, and of both back ends: what is watched comes, under its key.
 
 use std::io::{Read, Write};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::UnixStream;
 use std::ptr::NonNull;
 use std::thread;
@@ -38,19 +38,19 @@ fn descriptor_that_is_ready_when_it_is_added_comes_at_once() {
     let poller = Poller::new(&Doorbell::new().unwrap()).unwrap();
     let (near, mut far) = pair();
     far.write_all(b"x").unwrap();
-    let key = poller.add((&near).into(), target(16)).unwrap();
+    let key = poller.add(near.as_fd(), target(16)).unwrap();
     let ready = wait_for(&poller, key);
     assert!(ready.read && ready.write);
     assert!(!ready.read_ends);
     assert_eq!(poller.visit(key, |found| (found == target(16), None)), Some(true));
-    poller.remove((&near).into(), key);
+    poller.remove(near.as_fd(), key);
 }
 
 #[test]
 fn edge_comes_once_and_again_when_more_has_come() {
     let poller = Poller::new(&Doorbell::new().unwrap()).unwrap();
     let (mut near, mut far) = pair();
-    let key = poller.add((&near).into(), target(16)).unwrap();
+    let key = poller.add(near.as_fd(), target(16)).unwrap();
     assert!(!wait_for(&poller, key).read);
     far.write_all(b"x").unwrap();
     assert!(wait_for(&poller, key).read);
@@ -60,20 +60,20 @@ fn edge_comes_once_and_again_when_more_has_come() {
     assert_eq!(near.read(&mut [0; 8]).unwrap(), 1);
     far.write_all(b"y").unwrap();
     assert!(wait_for(&poller, key).read);
-    poller.remove((&near).into(), key);
+    poller.remove(near.as_fd(), key);
 }
 
 #[test]
 fn end_of_the_peer_is_told() {
     let poller = Poller::new(&Doorbell::new().unwrap()).unwrap();
     let (near, far) = pair();
-    let key = poller.add((&near).into(), target(16)).unwrap();
+    let key = poller.add(near.as_fd(), target(16)).unwrap();
     wait_for(&poller, key);
     drop(far);
     let ready = wait_for(&poller, key);
     assert!(ready.read);
     assert!(ready.read_ends || !super::TELLS_ENDS);
-    poller.remove((&near).into(), key);
+    poller.remove(near.as_fd(), key);
 }
 
 #[test]
@@ -95,27 +95,27 @@ fn ring_ends_a_wait_each_time() {
 fn key_is_over_when_its_place_is_given_up() {
     let poller = Poller::new(&Doorbell::new().unwrap()).unwrap();
     let (near, mut far) = pair();
-    let old = poller.add((&near).into(), target(16)).unwrap();
+    let old = poller.add(near.as_fd(), target(16)).unwrap();
     assert!(!poller.is_empty());
-    poller.remove((&near).into(), old);
+    poller.remove(near.as_fd(), old);
     assert!(poller.is_empty());
-    let new = poller.add((&near).into(), target(32)).unwrap();
+    let new = poller.add(near.as_fd(), target(32)).unwrap();
     assert_ne!(old, new);
     assert_eq!(old.index, new.index, "the place is used again");
     assert_eq!(poller.visit(old, |_| ((), None)), None);
     // Once more for the old key: nothing happens to the new one.
-    poller.remove((&near).into(), old);
+    poller.remove(near.as_fd(), old);
     assert!(poller.knows(new) && !poller.is_empty());
     far.write_all(b"x").unwrap();
     assert!(wait_for(&poller, new).read);
-    poller.remove((&near).into(), new);
+    poller.remove(near.as_fd(), new);
 }
 
 #[test]
 fn visitor_can_end_the_watch() {
     let poller = Poller::new(&Doorbell::new().unwrap()).unwrap();
     let (near, mut far) = pair();
-    let key = poller.add((&near).into(), target(16)).unwrap();
+    let key = poller.add(near.as_fd(), target(16)).unwrap();
     assert_eq!(poller.visit(key, |_| ((), Some(near.as_raw_fd()))), Some(()));
     assert!(poller.is_empty() && !poller.knows(key));
     far.write_all(b"x").unwrap();

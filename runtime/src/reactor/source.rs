@@ -14,6 +14,7 @@
 use std::io;
 use std::os::fd::AsFd;
 use std::panic::Location;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -273,7 +274,7 @@ impl<S: AsFd> Source<S> {
             unsafe { readiness.follow(poller) }?;
             let pending = door::begin_in_call();
             let (thread, sequence) = (pending.header(), pending.sequence());
-            let waiter = Waiter::new(readiness, interest, thread, sequence, poller);
+            let waiter = Waiter::new(readiness, interest, thread, sequence, Arc::as_ptr(poller));
             match readiness.enter(&waiter) {
                 Entered::Queued => {
                     let leaving = Leaving { readiness, waiter: &waiter, interest, tries: false };

@@ -60,6 +60,15 @@ impl Core {
         }
     }
 
+    /// Whether a thread can run, if need be because its descriptor becomes ready in time. For a
+    /// seeded run in which none can.
+    pub(crate) fn finds_events(&self, in_time: Duration) -> bool {
+        if self.watches() {
+            self.collect(Some(in_time));
+        }
+        self.ready.len() > 0
+    }
+
     /// Waits for events, for at most `timeout`, and makes those ready who wait for them.
     pub(crate) fn collect(&self, timeout: Option<Duration>) {
         let Some(poller) = self.watch.poller.get() else { return };
@@ -83,7 +92,7 @@ fn deliver(poller: &Arc<Poller>, key: Key, ready: Ready) {
             // SAFETY: a readiness is pinned and alive while its key is in force, which it is as
             // long as the table is locked.
             let readiness = unsafe { target.cast::<Readiness>().as_ref() };
-            let delivered = readiness.deliver(ready, is_rest, poller, &mut batch);
+            let delivered = readiness.deliver(ready, is_rest, Arc::as_ptr(poller), &mut batch);
             (delivered, (delivered == Delivered::ToNobody).then(|| readiness.fd()))
         };
         let delivered = poller.visit(key, visit);

@@ -244,7 +244,7 @@ impl Readiness {
         &self,
         ready: Ready,
         rest: bool,
-        poller: &Poller,
+        poller: *const Poller,
         batch: &mut [Option<Woken>],
     ) -> Delivered {
         let mut queues = self.queues.lock();
@@ -274,7 +274,7 @@ impl Readiness {
             }
         }
         // ORDERING: Relaxed; whoever registers it here writes that before it locks the table.
-        let is_latest = ptr::eq(self.latest.load(Ordering::Relaxed), poller);
+        let is_latest = self.latest.load(Ordering::Relaxed).cast_const() == poller;
         match is_latest || queues.iter().any(|queue| queue.has_waiter_of(poller)) {
             true => Delivered::InFull,
             false => Delivered::ToNobody,
@@ -319,7 +319,7 @@ impl Readiness {
             homes.push(Home { poller: poller.clone(), key });
         }
         homes.retain(|home| {
-            let stays = Arc::ptr_eq(&home.poller, poller) || self.is_awaited_by(&home.poller);
+            let stays = Arc::ptr_eq(&home.poller, poller) || self.is_awaited_by(Arc::as_ptr(&home.poller));
             if !stays {
                 home.poller.remove(fd, home.key);
             }
@@ -329,9 +329,8 @@ impl Readiness {
     }
 
     /// Whether a thread waits that is to be told by `poller`.
-    fn is_awaited_by(&self, poller: &Arc<Poller>) -> bool {
-        let queues = self.queues.lock();
-        queues.iter().any(|queue| queue.has_waiter_of(Arc::as_ptr(poller)))
+    fn is_awaited_by(&self, poller: *const Poller) -> bool {
+        self.queues.lock().iter().any(|queue| queue.has_waiter_of(poller))
     }
 }
 
@@ -379,14 +378,14 @@ impl Waiter {
         interest: Interest,
         thread: &Header,
         sequence: Sequence,
-        poller: &Arc<Poller>,
+        poller: *const Poller,
     ) -> Waiter {
         Waiter {
             readiness,
             interest,
             thread: NonNull::from(thread),
             sequence,
-            poller: Arc::as_ptr(poller),
+            poller,
             prev: Cell::new(ptr::null()),
             next: Cell::new(ptr::null()),
             place: Cell::new(Place::Outside),

@@ -13,8 +13,8 @@
 //! them at most; so nobody waits for more than `4 * ready + 61` turns, the bound that every
 //! runtime keeps, with a reserve of 21 for what happens before a thread stands in the queue.
 //!
-//! *When nothing can run*, in this order: those who wait for just that are woken; if nothing from
-//! outside is registered, the virtual clock jumps to the next timer; if there is none, nothing
+//! *When nothing can run*, in this order: events of descriptors are collected; those who wait for
+//! just that nothing can run are woken; if nothing from outside is registered, the virtual clock jumps to the next timer; if there is none, nothing
 //! can ever move again: all threads are described, cancelled, and the run fails with the list.
 //!
 //! What this file must never do: ask the real clock or an address for a choice, or lose a thread.
@@ -88,6 +88,7 @@ struct Streams {
     faults: Random,
     selects: Random,
     timers: Random,
+    events: Random,
 }
 
 struct VirtualTime {
@@ -106,6 +107,12 @@ const HOLD_ONE_IN: u64 = 2;
 const HOLD_TURNS_MAX: u32 = 4;
 /// One joiner in so many takes over the slice of the thread that it waited for.
 const HEIR_ONE_IN: u64 = 4;
+/// One turn in so many looks for events of descriptors.
+const EVENTS_ONE_IN: u64 = 4;
+/// For how long the kernel may keep back what threads have sent each other, by the real clock,
+/// before the virtual one moves, and before a run is given up.
+const EVENTS_LATE: Duration = Duration::from_millis(1);
+const EVENTS_LATE_LAST: Duration = Duration::from_millis(200);
 /// One wait in so many ends for nothing, where its caller looks again.
 const SPURIOUS_ONE_IN: u64 = 16;
 /// See the file's comment.
@@ -129,6 +136,7 @@ impl Run {
                 faults: seed.split(5),
                 selects: seed.split(7),
                 timers: seed.split(8),
+                events: seed.split(9),
             },
             order: RefCell::new(Order::new(plan.strategy, seed.split(6))),
             held_turns: Cell::new(0),
@@ -293,6 +301,9 @@ impl Choices for Seeded {
         core.spend_budget();
         run.calls.set(0);
         core.give_up_next();
+        if core.watches() && run.streams.events.one_in(EVENTS_ONE_IN) {
+            core.look_at_events();
+        }
         let random = &run.streams.deque;
         while !core.deque.is_empty() {
             let holds = run.plan().strategy == Strategy::Random
@@ -403,6 +414,9 @@ impl Choices for Seeded {
 
     fn before_sleep(&self, core: &Core) -> Pause {
         let run = run(core);
+        if core.finds_events(Duration::ZERO) {
+            return Pause::LookAgain;
+        }
         // Before the look at what they have sent; see `outsiders`.
         let nobody_outside = run.remote.outsiders.none();
         if core.has_mail() {
@@ -418,12 +432,16 @@ impl Choices for Seeded {
         }
         match (core.wheel().next_deadline_ns(), &run.clock) {
             (Some(at), Some(time)) if at < u64::MAX => {
+                if core.finds_events(EVENTS_LATE) {
+                    return Pause::LookAgain;
+                }
                 run.move_clock(core, at.max(time.elapsed_ns.get()));
                 core.look_at_timers();
                 Pause::LookAgain
             }
             (Some(at), None) if at < u64::MAX => Pause::Sleep,
             _ if core.shared.live() == 0 => Pause::Sleep,
+            _ if core.finds_events(EVENTS_LATE_LAST) => Pause::LookAgain,
             _ => run.end_stuck(core),
         }
     }
