@@ -1,4 +1,5 @@
 //! Tests of the table's keys, and of both back ends: what is watched comes, under its key.
+#![forbid(unsafe_code)]
 
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, AsRawFd};

@@ -1,8 +1,8 @@
 //! Waiting for descriptors: what sockets stand on.
 //!
-//! `source` owns a descriptor and tries, waits, and tries again; `socket` is what it asks of std's. How a worker learns that one is
-//! ready is `sched::events`, who is told of it `sched::readiness`, and what the kernel is asked is
-//! `poller`.
+//! `source` owns a descriptor and tries, waits, and tries again; `socket` is what it asks of std's.
+//! How a worker learns that one is ready is `sched::events`, who is told of it `sched::readiness`,
+//! and what the kernel is asked is `poller`.
 
 mod socket;
 mod source;

@@ -270,7 +270,8 @@ impl<S: AsFd> Source<S> {
         let readiness = &self.state.readiness;
         let poller = core.poller()?;
         loop {
-            // SAFETY: S1: the box does not move, and goes before the socket is closed or given away.
+            // SAFETY: S1: the box does not move, and goes before the socket is closed or given
+            // away.
             unsafe { readiness.follow(poller) }?;
             let pending = door::begin_in_call();
             let (thread, sequence) = (pending.header(), pending.sequence());

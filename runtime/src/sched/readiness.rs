@@ -308,7 +308,9 @@ impl Readiness {
         //
         // ORDERING: Relaxed; each of these looks takes a lock.
         self.latest.store(Arc::as_ptr(poller).cast_mut(), Ordering::Relaxed);
-        let is_here = |home: &Home| Arc::ptr_eq(&home.poller, poller) && poller.knows(home.key);
+        let is_here = |home: &Home| {
+            Arc::ptr_eq(&home.poller, poller) && poller.knows(home.key)
+        };
         if !homes.iter().any(is_here) {
             let added = poller.add(fd, NonNull::from(self).cast());
             let key = added.inspect_err(|_| {
@@ -319,7 +321,8 @@ impl Readiness {
             homes.push(Home { poller: poller.clone(), key });
         }
         homes.retain(|home| {
-            let stays = Arc::ptr_eq(&home.poller, poller) || self.is_awaited_by(Arc::as_ptr(&home.poller));
+            let there = Arc::as_ptr(&home.poller);
+            let stays = there == Arc::as_ptr(poller) || self.is_awaited_by(there);
             if !stays {
                 home.poller.remove(fd, home.key);
             }

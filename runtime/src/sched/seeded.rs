@@ -14,8 +14,9 @@
 //! runtime keeps, with a reserve of 21 for what happens before a thread stands in the queue.
 //!
 //! *When nothing can run*, in this order: events of descriptors are collected; those who wait for
-//! just that nothing can run are woken; if nothing from outside is registered, the virtual clock jumps to the next timer; if there is none, nothing
-//! can ever move again: all threads are described, cancelled, and the run fails with the list.
+//! just that nothing can run are woken; if nothing from outside is registered, the virtual clock
+//! jumps to the next timer; if there is none, nothing can ever move again: all threads are
+//! described, cancelled, and the run fails with the list.
 //!
 //! What this file must never do: ask the real clock or an address for a choice, or lose a thread.
 

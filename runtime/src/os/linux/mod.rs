@@ -1,8 +1,9 @@
 //! Linux's file of the `os` layer, in eight parts, because each explains another piece of kernel.
 //!
 //! `memory` maps, guards and discards; `barrier` makes others pay for a fence; `futex` puts kernel
-//! threads to sleep; `epoll` waits for descriptors, and `doorbell` ends such waits; `fault` is all that has to do with signals; `thread` is what belongs to one
-//! kernel thread; `trace` reads the running stack. They share nothing.
+//! threads to sleep; `epoll` waits for descriptors, and `doorbell` ends such waits; `fault` is all
+//! that has to do with signals; `thread` is what belongs to one kernel thread; `trace` reads the
+//! running stack. They share nothing.
 
 pub(super) mod barrier;
 pub(super) mod doorbell;
