@@ -6,6 +6,8 @@
 
 mod socket;
 mod source;
+#[cfg(all(test, not(loom)))]
+mod tests;
 
 pub(crate) use crate::sched::readiness::Interest;
 pub(crate) use source::Source;

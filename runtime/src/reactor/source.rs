@@ -115,6 +115,12 @@ impl<S: AsFd> Source<S> {
         self.state.nonblocking.load(Ordering::Relaxed)
     }
 
+    /// Whether a green thread waits.
+    #[cfg(test)]
+    pub(crate) fn is_awaited(&self, interest: Interest) -> bool {
+        self.state.readiness.is_awaited(interest)
+    }
+
     /// What bounds the waits of a direction.
     pub(crate) fn timeout(&self, interest: Interest) -> Option<Duration> {
         // ORDERING: Relaxed; as above.

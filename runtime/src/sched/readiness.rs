@@ -331,6 +331,12 @@ impl Readiness {
         Ok(())
     }
 
+    /// Whether a thread waits.
+    #[cfg(test)]
+    pub(crate) fn is_awaited(&self, interest: Interest) -> bool {
+        !self.queues.lock()[interest as usize].is_empty()
+    }
+
     /// Whether a thread waits that is to be told by `poller`.
     fn is_awaited_by(&self, poller: *const Poller) -> bool {
         self.queues.lock().iter().any(|queue| queue.has_waiter_of(poller))

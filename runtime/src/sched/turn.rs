@@ -136,7 +136,6 @@ impl<C: Choices> Worker<C> {
         let core = &self.core;
         core.obey_messages();
         core.judge_share();
-        core.look_at_events();
         core.take_injected()
     }
 
@@ -362,6 +361,7 @@ impl Core {
         self.timers_at.set(self.turns.get() + u64::from(turns));
         self.looked_ns.set(now);
         self.expire_timers(now);
+        self.look_at_events_in_time(now);
         if self.end_by_ns.get() != u64::MAX && clock::real_now_ns() >= self.end_by_ns.get() {
             crate::sched::shutdown::stop_waiting(&self.shared);
         }
