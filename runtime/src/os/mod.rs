@@ -32,6 +32,10 @@ pub(crate) use linux::{
         discard, discard_all, install_guard, install_guards, map_aligned, map_count_limit,
         map_count_used, map_reserve, protect_none, unmap,
     },
+    net::{
+        accept, accept_unix, connect, connect_unix, is_connecting, is_exhaustion, stream_socket,
+        unix_stream_socket,
+    },
     thread::{at_fork_in_child, at_thread_exit, set_timer_slack, timer_slack},
     trace::{Frame, locate, visit_frames},
 };

@@ -1,9 +1,9 @@
-//! Linux's file of the `os` layer, in eight parts, because each explains another piece of kernel.
+//! Linux's file of the `os` layer, in nine parts, because each explains another piece of kernel.
 //!
 //! `memory` maps, guards and discards; `barrier` makes others pay for a fence; `futex` puts kernel
-//! threads to sleep; `epoll` waits for descriptors, and `doorbell` ends such waits; `fault` is all
-//! that has to do with signals; `thread` is what belongs to one kernel thread; `trace` reads the
-//! running stack. They share nothing.
+//! threads to sleep; `epoll` waits for descriptors, and `doorbell` ends such waits; `net` makes
+//! sockets; `fault` is all that has to do with signals; `thread` is what belongs to one kernel
+//! thread; `trace` reads the running stack. They share nothing.
 
 pub(super) mod barrier;
 pub(super) mod doorbell;
@@ -12,5 +12,6 @@ pub(super) mod epoll;
 pub(super) mod fault;
 pub(super) mod futex;
 pub(super) mod memory;
+pub(super) mod net;
 pub(super) mod thread;
 pub(super) mod trace;
