@@ -81,6 +81,7 @@ mod future;
 mod group;
 #[cfg(feature = "macros")]
 mod macros;
+pub mod net;
 mod os;
 mod poller;
 mod primitives;

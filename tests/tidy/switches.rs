@@ -21,6 +21,8 @@ fn module_of(path: &str) -> &'static str {
         ("channel/watch.", "channel::watch"),
         ("channel/", "channel"),
         ("group", "thread"),
+        ("net/unix/", "net::unix"),
+        ("net/", "net"),
         ("sync/mpsc", "sync::mpsc"),
         ("sync/", "sync"),
         ("testing/", "testing"),
