@@ -7,8 +7,9 @@
 //!
 //! A call that would block lets other threads of its worker run; when the socket has become ready,
 //! the thread goes on. On a kernel thread that no runtime knows it blocks that thread. All calls
-//! that may wait are ended by cancellations and deadlines ([`time::timeout`](crate::time::timeout)),
-//! at the wait and nowhere else: what has been read or written by then has been.
+//! that may wait are ended by cancellations and deadlines, such as those of
+//! [`time::timeout`](crate::time::timeout), at the wait and nowhere else: what has been read or
+//! written by then has been.
 //!
 //! # Descriptors
 //!

@@ -89,8 +89,8 @@ impl UdpSocket {
     /// # Blocking
     ///
     /// Waits for a datagram, or for the timeout of
-    /// [`set_read_timeout`](UdpSocket::set_read_timeout). A cancellation ends the wait, and then no
-    /// datagram was taken. A kernel thread blocks.
+    /// [`set_read_timeout`](UdpSocket::set_read_timeout). A cancellation ends the wait, and then
+    /// no datagram was taken. A kernel thread blocks.
     ///
     /// # Errors
     ///

@@ -1,7 +1,7 @@
 //! A TCP connection.
 //!
-//! Reading and writing are std's calls on a non-blocking socket, tried again by `Source`. Connecting
-//! is asked again after each wait: the kernel then tells the outcome, or that it is not there yet.
+//! Reading and writing are std's calls on a non-blocking socket, tried again by `Source`. So is
+//! connecting: asked again, the kernel tells the outcome, or that it is not there yet.
 #![forbid(unsafe_code)]
 
 use std::io::{self, ErrorKind, IoSlice, IoSliceMut, Read, Write};

@@ -159,8 +159,8 @@ impl UnixDatagram {
     /// # Blocking
     ///
     /// Waits for a datagram, or for the timeout of
-    /// [`set_read_timeout`](UnixDatagram::set_read_timeout). A cancellation ends the wait, and then no
-    /// datagram was taken. A kernel thread blocks.
+    /// [`set_read_timeout`](UnixDatagram::set_read_timeout). A cancellation ends the wait, and then
+    /// no datagram was taken. A kernel thread blocks.
     ///
     /// # Errors
     ///
@@ -198,7 +198,8 @@ impl UnixDatagram {
     ///
     /// # Errors
     ///
-    /// As std's: `NotFound` if there is no such file, `ConnectionRefused` if nobody has it open.
+    /// As std's: `NotFound` if there is no such file, `ConnectionRefused` if nobody has it
+    /// open.
     #[track_caller]
     pub fn send_to<P: AsRef<Path>>(&self, buf: &[u8], path: P) -> io::Result<usize> {
         self.send_to_addr(buf, &SocketAddr::from_pathname(path)?)
