@@ -93,7 +93,8 @@ pub struct Config {
     pub stack_size: usize,
     /// Whether the stack size was asked for. Under 1:1 a kernel thread gets std's default else.
     pub(crate) stack_size_given: bool,
-    /// Upper bound of the pool for blocking calls.
+    /// How many kernel threads the process's pool for blocking calls may have, when a thread of
+    /// this runtime needs one.
     pub blocking_threads: usize,
     /// How long a shutdown waits for cancelled threads before it leaks them.
     pub shutdown_timeout: Duration,
@@ -133,8 +134,7 @@ impl Wishes {
         })?;
         let env_workers = variable("SYLVAN_WORKERS", |text| whole(text, WORKERS_MAX))?;
         let env_stack = variable("SYLVAN_STACK_SIZE", stack_bytes)?;
-        let env_blocking =
-            variable("SYLVAN_BLOCKING_THREADS", |text| whole(text, BLOCKING_THREADS_MAX))?;
+        let env_blocking = blocking_threads_variable()?;
 
         if let Some(workers) = self.workers {
             check_range("Builder::workers", workers, WORKERS_MAX)?;
@@ -193,6 +193,19 @@ impl Wishes {
             seeded: self.seeded.clone(),
         })
     }
+}
+
+fn blocking_threads_variable() -> io::Result<Option<usize>> {
+    variable("SYLVAN_BLOCKING_THREADS", |text| whole(text, BLOCKING_THREADS_MAX))
+}
+
+/// The upper bound of the pool for blocking calls, for a kernel thread of no runtime.
+///
+/// # Errors
+///
+/// `InvalidInput` if the variable says nothing possible; the message says what is accepted.
+pub(crate) fn blocking_threads_outside() -> io::Result<usize> {
+    Ok(blocking_threads_variable()?.unwrap_or(BLOCKING_THREADS_DEFAULT))
 }
 
 /// Processors that the process may use; honours affinity and the cgroup's quota.

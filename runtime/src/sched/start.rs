@@ -102,7 +102,7 @@ static FORKED: AtomicBool = AtomicBool::new(false);
 
 /// After `fork` the child has one kernel thread, and the parent's workers, locks and queues are
 /// copies that nobody will ever serve. Only `exec` is supported there; everything else says so.
-fn watch_forks() {
+pub(crate) fn watch_forks() {
     static ONCE: Once = Once::new();
     fn in_child() {
         // ORDERING: Relaxed; the child has one kernel thread.
