@@ -388,8 +388,8 @@ impl Choices for Seeded {
         run.note(core, Some(thread), What::Waits(kind));
         let outside = match kind {
             WaitKind::Join => record.reason.owner.is_some_and(|id| !run.remote.owns(id)),
-            // They wait for other runtimes; inside of its own, a run is a scope.
-            WaitKind::Run | WaitKind::Shutdown => true,
+            // For other runtimes, as a run inside of its own is a scope; for a pool thread.
+            WaitKind::Run | WaitKind::Shutdown | WaitKind::Resolve => true,
             _ => false,
         };
         if outside {

@@ -50,6 +50,8 @@ pub(crate) enum WaitKind {
     WaitGroup,
     /// `sync::Event::wait`.
     Event,
+    /// Resolving a name, on a thread of the pool for blocking calls.
+    Resolve,
     /// Sending on a channel.
     Send,
     /// Receiving from a channel.
@@ -89,6 +91,7 @@ impl WaitKind {
             WaitKind::Semaphore => "waiting for permits of a semaphore",
             WaitKind::WaitGroup => "waiting for a group",
             WaitKind::Event => "waiting for an event",
+            WaitKind::Resolve => "resolving a name",
             WaitKind::Send => "sending on a channel",
             WaitKind::Receive => "receiving from a channel",
             WaitKind::Select => "waiting for one of several operations on channels",
@@ -107,6 +110,7 @@ impl WaitKind {
             WaitKind::Sleep
             | WaitKind::Join
             | WaitKind::Scope
+            | WaitKind::Resolve
             | WaitKind::Run
             | WaitKind::Shutdown => Some(ForNothing::Wake),
             // The condition is the program's.
