@@ -73,6 +73,7 @@
 //!
 //! `lock_api`: the raw locks under the traits of the crate of that name; see `sync::lock_api`.
 
+mod blocking;
 pub mod channel;
 mod clock;
 mod embed;

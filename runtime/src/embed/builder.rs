@@ -89,7 +89,11 @@ impl Builder {
         self
     }
 
-    /// Says how many kernel threads may at most wait in blocking calls.
+    /// Says how many kernel threads may at most wait in blocking calls, such as the resolution of
+    /// a name.
+    ///
+    /// They are the process's, start as they are needed, and leave when they were idle for 10 s. A
+    /// call that needs one looks at the bound of its own runtime; beyond it calls wait their turn.
     ///
     /// # Units
     ///
