@@ -4,14 +4,17 @@
 //! program, and nothing changes what a program may observe.
 #![forbid(unsafe_code)]
 
+use std::io;
 use std::time::Duration;
 
+use crate::blocking;
 use crate::clock;
 use crate::embed::runtime::Handle;
 use crate::record::{self, Event};
 use crate::sched::inplace::{self, Policy};
 use crate::sched::worker::Core;
 use crate::stack;
+use crate::task::WaitKind;
 
 /// Forces running in place on (`Some(true)`) or off (`Some(false)`), in the whole process.
 pub fn force_in_place(force: Option<bool>) {
@@ -62,6 +65,21 @@ pub fn pooled_stacks() -> usize {
 /// Guards every new stack by `mprotect`, as on kernels before 6.13.
 pub fn force_mprotect_guards(force: bool) {
     stack::force_mprotect_guards(force);
+}
+
+/// Runs `work` on the pool for blocking calls, as the resolution of a name is.
+#[track_caller]
+pub fn run_on_pool<T, F>(work: F) -> io::Result<T>
+where
+    T: Send + 'static,
+    F: FnOnce() -> T + Send + 'static,
+{
+    blocking::run(WaitKind::Resolve, work)
+}
+
+/// Kernel threads of the pool for blocking calls, idle ones included, in the whole process.
+pub fn pool_threads() -> usize {
+    blocking::threads()
 }
 
 /// Starts to count events, in the whole process.
