@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
+use sylvan::net::ToSocketAddrs;
 use sylvan::{Mapping, Runtime};
 
 #[test]
@@ -26,4 +27,23 @@ fn spawn_in_a_forked_child_is_an_error_and_exec_works() {
         // The parent goes on as before.
         assert_eq!(runtime.run(|| sylvan::thread::spawn(|| 2).join().unwrap()), 2);
     }
+}
+
+#[test]
+fn name_in_a_forked_child_is_an_error_and_numbers_are_read() {
+    // Before any runtime, and with the pool in use: what forks are told to is there by then.
+    assert!("localhost:80".to_socket_addrs().is_ok());
+    let mut command = Command::new("true");
+    let in_child = || {
+        "127.0.0.1:80".to_socket_addrs()?;
+        match "localhost:80".to_socket_addrs() {
+            Ok(_) => Err(io::Error::other("a name was resolved in a forked child")),
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => Ok(()),
+            Err(error) => Err(error),
+        }
+    };
+    // SAFETY: as above.
+    unsafe { command.pre_exec(in_child) };
+    assert!(command.status().expect("the child was started").success());
+    assert!("localhost:80".to_socket_addrs().is_ok(), "the parent goes on as before");
 }

@@ -33,13 +33,18 @@ fn module_of(path: &str) -> &'static str {
     found.map_or("", |(_, module)| module)
 }
 
-/// The type whose `impl` block is around the offset.
+/// The type whose `impl` block, or the trait whose block, is around the offset.
 fn type_around(code: &str, offset: usize) -> Option<&str> {
-    let heads = rust::words(code, "impl").filter_map(|at| Some((at, at + code[at..].find('{')?)));
-    let (at, open) = heads
-        .take_while(|&(at, _)| at < offset)
-        .find(|&(_, open)| open < offset && offset < rust::group_end(code, open))?;
-    let head = &code[at + "impl".len()..open];
+    let block = |word: &'static str| {
+        let heads = rust::words(code, word).filter_map(|at| Some((at, at + code[at..].find('{')?)));
+        heads
+            .take_while(|&(at, _)| at < offset)
+            .find(|&(_, open)| open < offset && offset < rust::group_end(code, open))
+            .map(|(at, open)| &code[at + word.len()..open])
+    };
+    let Some(head) = block("impl") else {
+        return block("trait").map(|head| rust::word_at(head, 0));
+    };
     let name = match head.split_once(" for ") {
         Some((_, name)) => name,
         None => behind_generics(head),
@@ -157,6 +162,7 @@ fn types_of_odd_impls_are_found() {
         ("impl Event { fn x() {} }", "Event"),
         ("impl<'a, T: ?Sized> Mutex<T> { fn x() {} }", "Mutex"),
         ("impl<T, F: FnOnce() -> T> Lazy<T, F> { fn x() {} }", "Lazy"),
+        ("trait Named: Clone { fn x(); }", "Named"),
         ("impl A { fn y() {} } impl<T> Deref for Lazy<T> { fn x() {} }", "Lazy"),
     ] {
         let at = code.find("fn x").expect("it is there");
