@@ -35,10 +35,10 @@ impl Exhaustion {
     ) -> io::Result<R> {
         // ORDERING: Relaxed, here and below; a hint that spares processor time, and guards nothing.
         if self.0.load(Ordering::Relaxed) {
-            self.0.store(false, Ordering::Relaxed);
             if !source.is_nonblocking() {
                 pause::pause_longest(WaitKind::Accept);
             }
+            self.0.store(false, Ordering::Relaxed);
         }
         let accepted = source.perform(Interest::Read, WaitKind::Accept, attempt);
         if let Err(error) = &accepted

@@ -9,6 +9,7 @@
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::panic::{RefUnwindSafe, UnwindSafe};
 
 use crate::net::unix::{UnixDatagram, UnixListener, UnixStream};
 use crate::net::{TcpListener, TcpStream, UdpSocket};
@@ -108,6 +109,11 @@ macro_rules! handles {
                 socket.source.release()
             }
         }
+
+        // What changes behind a shared reference is never left half changed: an unwinding comes out
+        // of a wait, and none begins under the lock that a source's waiters stand under.
+        impl UnwindSafe for $socket {}
+        impl RefUnwindSafe for $socket {}
 
         impl fmt::Debug for $socket {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

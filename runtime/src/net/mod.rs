@@ -57,6 +57,8 @@ mod handles;
 mod pause;
 mod resolve;
 mod tcp;
+#[cfg(test)]
+mod tests;
 mod udp;
 pub mod unix;
 

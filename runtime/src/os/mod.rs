@@ -47,6 +47,7 @@ pub(crate) use linux::epoll::{Epoll, Events};
 pub(crate) use linux::{
     futex::FutexWait,
     memory::{page_size, refuse_batches},
+    net::shorten_queue,
 };
 
 #[cfg(test)]

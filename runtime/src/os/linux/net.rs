@@ -224,6 +224,14 @@ impl Raw {
     }
 }
 
+/// Leaves a listener's queue room for one connection, so that a test can fill it.
+#[cfg(test)]
+pub(crate) fn shorten_queue(listener: BorrowedFd<'_>) {
+    // SAFETY: a plain call.
+    let result = unsafe { libc::listen(listener.as_raw_fd(), 0) };
+    assert_eq!(result, 0, "{}", io::Error::last_os_error());
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -354,14 +362,8 @@ mod tests {
     fn a_full_queue_of_a_unix_listener_is_told_at_once() {
         let name = format!("sylvan-os-net-full-{}", std::process::id());
         let address = UnixAddr::from_abstract_name(&name).unwrap();
-        let listener = unix_stream_socket().unwrap();
-        let raw = Raw::of_unix(&address);
-        let bytes = raw.bytes.as_ptr().cast();
-        // SAFETY: the kernel reads `length` bytes of the array.
-        let bound = unsafe { libc::bind(listener.as_raw_fd(), bytes, raw.length) };
-        assert_eq!(bound, 0);
-        // SAFETY: a plain call.
-        assert_eq!(unsafe { libc::listen(listener.as_raw_fd(), 0) }, 0);
+        let listener = UnixListener::bind_addr(&address).unwrap();
+        shorten_queue(listener.as_fd());
         let mut clients = Vec::new();
         let error = loop {
             let client = unix_stream_socket().unwrap();
