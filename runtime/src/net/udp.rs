@@ -241,7 +241,7 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// None.
+    /// None; the signature is std's.
     pub fn read_timeout(&self) -> io::Result<Option<Duration>> {
         Ok(self.source.timeout(Interest::Read))
     }
@@ -250,7 +250,7 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// None.
+    /// None; the signature is std's.
     pub fn write_timeout(&self) -> io::Result<Option<Duration>> {
         Ok(self.source.timeout(Interest::Write))
     }
@@ -398,7 +398,7 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// None.
+    /// None; the signature is std's.
     pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
         self.source.set_nonblocking(nonblocking);
         Ok(())

@@ -171,7 +171,7 @@ impl TcpListener {
     ///
     /// # Errors
     ///
-    /// None.
+    /// None; the signature is std's.
     pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
         self.source.set_nonblocking(nonblocking);
         Ok(())

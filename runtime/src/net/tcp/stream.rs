@@ -161,7 +161,7 @@ impl TcpStream {
     ///
     /// # Errors
     ///
-    /// None.
+    /// None; the signature is std's.
     pub fn read_timeout(&self) -> io::Result<Option<Duration>> {
         Ok(self.source.timeout(Interest::Read))
     }
@@ -170,7 +170,7 @@ impl TcpStream {
     ///
     /// # Errors
     ///
-    /// None.
+    /// None; the signature is std's.
     pub fn write_timeout(&self) -> io::Result<Option<Duration>> {
         Ok(self.source.timeout(Interest::Write))
     }
@@ -263,7 +263,7 @@ impl TcpStream {
     ///
     /// # Errors
     ///
-    /// None.
+    /// None; the signature is std's.
     pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
         self.source.set_nonblocking(nonblocking);
         Ok(())

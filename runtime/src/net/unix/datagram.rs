@@ -273,7 +273,7 @@ impl UnixDatagram {
     ///
     /// # Errors
     ///
-    /// None.
+    /// None; the signature is std's.
     pub fn read_timeout(&self) -> io::Result<Option<Duration>> {
         Ok(self.source.timeout(Interest::Read))
     }
@@ -282,7 +282,7 @@ impl UnixDatagram {
     ///
     /// # Errors
     ///
-    /// None.
+    /// None; the signature is std's.
     pub fn write_timeout(&self) -> io::Result<Option<Duration>> {
         Ok(self.source.timeout(Interest::Write))
     }
@@ -302,7 +302,7 @@ impl UnixDatagram {
     ///
     /// # Errors
     ///
-    /// None.
+    /// None; the signature is std's.
     pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
         self.source.set_nonblocking(nonblocking);
         Ok(())

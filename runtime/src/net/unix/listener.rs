@@ -128,7 +128,7 @@ impl UnixListener {
     ///
     /// # Errors
     ///
-    /// None.
+    /// None; the signature is std's.
     pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
         self.source.set_nonblocking(nonblocking);
         Ok(())

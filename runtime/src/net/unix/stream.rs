@@ -154,7 +154,7 @@ impl UnixStream {
     ///
     /// # Errors
     ///
-    /// None.
+    /// None; the signature is std's.
     pub fn read_timeout(&self) -> io::Result<Option<Duration>> {
         Ok(self.source.timeout(Interest::Read))
     }
@@ -163,7 +163,7 @@ impl UnixStream {
     ///
     /// # Errors
     ///
-    /// None.
+    /// None; the signature is std's.
     pub fn write_timeout(&self) -> io::Result<Option<Duration>> {
         Ok(self.source.timeout(Interest::Write))
     }
@@ -183,7 +183,7 @@ impl UnixStream {
     ///
     /// # Errors
     ///
-    /// None.
+    /// None; the signature is std's.
     pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
         self.source.set_nonblocking(nonblocking);
         Ok(())
