@@ -6,10 +6,8 @@
 
 use std::io::{self, ErrorKind, IoSlice, IoSliceMut, Read, Write};
 
+use crate::os::BUFFERS_MAX;
 use crate::sched::door;
-
-/// How many buffers the kernel takes in one call (`UIO_MAXIOV`); std hands on no more.
-const BUFFERS_MAX: usize = 1024;
 
 /// How many bytes one call could read into the buffers.
 pub(super) fn room(bufs: &[IoSliceMut<'_>]) -> usize {

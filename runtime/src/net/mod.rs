@@ -17,9 +17,11 @@
 //! Who uses the descriptor itself (by `as_raw_fd`, in a system call) meets that, and `WouldBlock`.
 //! `into_raw_fd`, and the conversions into std's sockets and into an `OwnedFd`, give the descriptor
 //! back in the mode that the program believes it to be in. The other way round any socket of std's
-//! can be taken over, with its timeouts, and its calls wait then, whatever mode it was in. The mode
-//! belongs to the socket, not to the descriptor: while a clone is still used here, none should be
-//! given away, for its calls would then block the worker.
+//! can be taken over, with its timeouts, and its calls wait then, whatever mode it was in.
+//!
+//! The mode belongs to the socket, not to the descriptor, so a clone that is given to std makes the
+//! socket blocking for those that are left here. Reading and writing do not mind; but a listener
+//! whose clones are used on both sides may block its worker in `accept`.
 //!
 //! A clone by `try_clone` is a descriptor of its own of the same socket, as in std. Timeouts and
 //! `set_nonblocking` are not shared, though: the clone has them from the original, and changes of

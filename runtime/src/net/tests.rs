@@ -2,7 +2,7 @@
 //! sockets do otherwise is tested in `tests/net`, on every shape of runtime.
 #![forbid(unsafe_code)]
 
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::AsFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::SocketAddr as UnixAddr;
@@ -185,5 +185,19 @@ fn accept_after_a_want_of_descriptors_pauses_first_and_only_once() {
         accept(Err(io::Error::from_raw_os_error(libc::ECONNABORTED))).unwrap_err();
         accept(Ok(())).unwrap();
         assert_eq!(attempts, 6);
+    });
+}
+
+/// std's socket is blocking, and so is the one that both are descriptors of.
+#[test]
+fn reading_beside_a_clone_that_was_given_to_std_does_not_block_the_worker() {
+    on_both_kinds(|| {
+        let (kept, mut peer) = UnixStream::pair().unwrap();
+        let given: std::os::unix::net::UnixStream = kept.try_clone().unwrap().into();
+        let mut byte = [0];
+        cut_off_in_wait("reading from a socket", || (&kept).read(&mut byte));
+        peer.write_all(&[5]).unwrap();
+        (&given).read_exact(&mut byte).unwrap();
+        assert_eq!(byte, [5]);
     });
 }

@@ -5,9 +5,11 @@
 
 use std::io::{self, ErrorKind};
 use std::net;
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use crate::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, first_that_works};
+use crate::os;
 use crate::reactor::{Interest, Source};
 use crate::task::WaitKind;
 
@@ -97,7 +99,7 @@ impl UdpSocket {
     /// As std's. A peer that refuses makes an error of the next call.
     #[track_caller]
     pub fn recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        let attempt = |socket: &net::UdpSocket| socket.recv_from(buf);
+        let attempt = |socket: &net::UdpSocket| os::receive_from(socket.as_fd(), buf, false);
         self.source.perform(Interest::Read, WaitKind::SocketRead, attempt)
     }
 
@@ -112,7 +114,7 @@ impl UdpSocket {
     /// As [`recv_from`](UdpSocket::recv_from).
     #[track_caller]
     pub fn peek_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        let attempt = |socket: &net::UdpSocket| socket.peek_from(buf);
+        let attempt = |socket: &net::UdpSocket| os::receive_from(socket.as_fd(), buf, true);
         self.source.perform(Interest::Read, WaitKind::SocketRead, attempt)
     }
 
@@ -128,7 +130,7 @@ impl UdpSocket {
     /// As [`recv_from`](UdpSocket::recv_from).
     #[track_caller]
     pub fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
-        let attempt = |socket: &net::UdpSocket| socket.recv(buf);
+        let attempt = |socket: &net::UdpSocket| os::receive(socket.as_fd(), buf, false);
         self.source.perform(Interest::Read, WaitKind::SocketRead, attempt)
     }
 
@@ -143,7 +145,7 @@ impl UdpSocket {
     /// As [`recv_from`](UdpSocket::recv_from).
     #[track_caller]
     pub fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
-        let attempt = |socket: &net::UdpSocket| socket.peek(buf);
+        let attempt = |socket: &net::UdpSocket| os::receive(socket.as_fd(), buf, true);
         self.source.perform(Interest::Read, WaitKind::SocketRead, attempt)
     }
 
@@ -165,7 +167,7 @@ impl UdpSocket {
         let Some(address) = addr.to_socket_addrs()?.next() else {
             return Err(io::Error::new(ErrorKind::InvalidInput, "there is no address to send to"));
         };
-        let attempt = |socket: &net::UdpSocket| socket.send_to(buf, address);
+        let attempt = |socket: &net::UdpSocket| os::send_to(socket.as_fd(), buf, &address);
         self.source.perform(Interest::Write, WaitKind::SocketWrite, attempt)
     }
 
@@ -182,7 +184,7 @@ impl UdpSocket {
     /// As std's. A peer that refuses makes an error of the next call.
     #[track_caller]
     pub fn send(&self, buf: &[u8]) -> io::Result<usize> {
-        let attempt = |socket: &net::UdpSocket| socket.send(buf);
+        let attempt = |socket: &net::UdpSocket| os::send(socket.as_fd(), buf);
         self.source.perform(Interest::Write, WaitKind::SocketWrite, attempt)
     }
 

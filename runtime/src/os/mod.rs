@@ -33,8 +33,9 @@ pub(crate) use linux::{
         map_count_used, map_reserve, protect_none, unmap,
     },
     net::{
-        accept, accept_unix, connect, connect_unix, is_connecting, is_exhaustion, stream_socket,
-        unix_stream_socket,
+        BUFFERS_MAX, accept, accept_unix, connect, connect_unix, is_connecting, is_exhaustion,
+        receive, receive_from, receive_from_unix, receive_vectored, send, send_to, send_to_unix,
+        send_vectored, stream_socket, unix_stream_socket,
     },
     thread::{at_fork_in_child, at_thread_exit, set_timer_slack, timer_slack},
     trace::{Frame, locate, visit_frames},

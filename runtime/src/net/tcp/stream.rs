@@ -187,7 +187,7 @@ impl TcpStream {
     /// As std's.
     #[track_caller]
     pub fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
-        let attempt = |stream: &net::TcpStream| stream.peek(buf);
+        let attempt = |stream: &net::TcpStream| os::receive(stream.as_fd(), buf, true);
         self.source.perform(Interest::Read, WaitKind::SocketRead, attempt)
     }
 
@@ -337,7 +337,7 @@ impl Read for &TcpStream {
     #[track_caller]
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let room = buf.len();
-        let attempt = |mut stream: &net::TcpStream| stream.read(buf);
+        let attempt = |stream: &net::TcpStream| os::receive(stream.as_fd(), buf, false);
         if room == 0 {
             // As std, it waits for bytes all the same.
             return self.source.perform(Interest::Read, WaitKind::SocketRead, attempt);
@@ -348,7 +348,7 @@ impl Read for &TcpStream {
     #[track_caller]
     fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
         let room = bytes::room(bufs);
-        let attempt = |mut stream: &net::TcpStream| stream.read_vectored(bufs);
+        let attempt = |stream: &net::TcpStream| os::receive_vectored(stream.as_fd(), bufs);
         self.source.receive(WaitKind::SocketRead, room, attempt)
     }
 
@@ -405,7 +405,7 @@ impl Write for &TcpStream {
         if buf.is_empty() {
             return bytes::without_wait(|| self.source.get().write(buf));
         }
-        let attempt = |mut stream: &net::TcpStream| stream.write(buf);
+        let attempt = |stream: &net::TcpStream| os::send(stream.as_fd(), buf);
         self.source.perform(Interest::Write, WaitKind::SocketWrite, attempt)
     }
 
@@ -414,7 +414,7 @@ impl Write for &TcpStream {
         if bytes::is_empty(bufs) {
             return bytes::without_wait(|| self.source.get().write_vectored(bufs));
         }
-        let attempt = |mut stream: &net::TcpStream| stream.write_vectored(bufs);
+        let attempt = |stream: &net::TcpStream| os::send_vectored(stream.as_fd(), bufs);
         self.source.perform(Interest::Write, WaitKind::SocketWrite, attempt)
     }
 

@@ -15,6 +15,7 @@
 #![forbid(unsafe_code)]
 
 use std::io::{self, ErrorKind};
+use std::os::fd::AsFd;
 use std::os::unix::net;
 use std::path::Path;
 use std::time::Duration;
@@ -22,6 +23,7 @@ use std::time::Duration;
 use crate::net::Shutdown;
 use crate::net::pause::Pauses;
 use crate::net::unix::SocketAddr;
+use crate::os;
 use crate::reactor::{Interest, Source};
 use crate::sched::door;
 use crate::task::WaitKind;
@@ -167,7 +169,7 @@ impl UnixDatagram {
     /// As std's.
     #[track_caller]
     pub fn recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        let attempt = |socket: &net::UnixDatagram| socket.recv_from(buf);
+        let attempt = |socket: &net::UnixDatagram| os::receive_from_unix(socket.as_fd(), buf);
         self.source.perform(Interest::Read, WaitKind::SocketRead, attempt)
     }
 
@@ -182,7 +184,7 @@ impl UnixDatagram {
     /// As [`recv_from`](UnixDatagram::recv_from).
     #[track_caller]
     pub fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
-        let attempt = |socket: &net::UnixDatagram| socket.recv(buf);
+        let attempt = |socket: &net::UnixDatagram| os::receive(socket.as_fd(), buf, false);
         self.source.perform(Interest::Read, WaitKind::SocketRead, attempt)
     }
 
@@ -219,7 +221,7 @@ impl UnixDatagram {
         let mut pauses = Pauses::within(self.source.timeout(Interest::Write));
         door::switch_point();
         loop {
-            match self.source.get().send_to_addr(buf, socket_addr) {
+            match os::send_to_unix(self.as_fd(), buf, socket_addr) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     if self.source.is_nonblocking() || !pauses.pause(WaitKind::SocketWrite) {
                         return Err(error);
@@ -243,7 +245,7 @@ impl UnixDatagram {
     /// As std's: `NotConnected` if there is no peer, `ConnectionRefused` if it has gone.
     #[track_caller]
     pub fn send(&self, buf: &[u8]) -> io::Result<usize> {
-        let attempt = |socket: &net::UnixDatagram| socket.send(buf);
+        let attempt = |socket: &net::UnixDatagram| os::send(socket.as_fd(), buf);
         self.source.perform(Interest::Write, WaitKind::SocketWrite, attempt)
     }
 

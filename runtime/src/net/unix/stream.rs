@@ -258,7 +258,7 @@ impl Read for &UnixStream {
     #[inline]
     #[track_caller]
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let attempt = |mut stream: &net::UnixStream| stream.read(buf);
+        let attempt = |stream: &net::UnixStream| os::receive(stream.as_fd(), buf, false);
         self.source.perform(Interest::Read, WaitKind::SocketRead, attempt)
     }
 
@@ -267,7 +267,7 @@ impl Read for &UnixStream {
         if bytes::room(bufs) == 0 {
             return bytes::without_wait(|| self.source.get().read_vectored(bufs));
         }
-        let attempt = |mut stream: &net::UnixStream| stream.read_vectored(bufs);
+        let attempt = |stream: &net::UnixStream| os::receive_vectored(stream.as_fd(), bufs);
         self.source.perform(Interest::Read, WaitKind::SocketRead, attempt)
     }
 
@@ -324,7 +324,7 @@ impl Write for &UnixStream {
         if buf.is_empty() {
             return bytes::without_wait(|| self.source.get().write(buf));
         }
-        let attempt = |mut stream: &net::UnixStream| stream.write(buf);
+        let attempt = |stream: &net::UnixStream| os::send(stream.as_fd(), buf);
         self.source.perform(Interest::Write, WaitKind::SocketWrite, attempt)
     }
 
@@ -333,7 +333,7 @@ impl Write for &UnixStream {
         if bytes::is_empty(bufs) {
             return bytes::without_wait(|| self.source.get().write_vectored(bufs));
         }
-        let attempt = |mut stream: &net::UnixStream| stream.write_vectored(bufs);
+        let attempt = |stream: &net::UnixStream| os::send_vectored(stream.as_fd(), bufs);
         self.source.perform(Interest::Write, WaitKind::SocketWrite, attempt)
     }
 

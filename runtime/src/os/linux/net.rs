@@ -1,22 +1,24 @@
-//! Making sockets that never block: the calls that std has in a blocking form only.
+//! Sockets that never block: the calls that std has in a blocking form only.
 //!
 //! Sockets are made non-blocking and close-on-exec in the same call that makes them, so no second
-//! one is needed, and no child process that is started meanwhile inherits one. What std does for a
-//! non-blocking socket as well (binding, reading, options) is left to it.
+//! one is needed, and no child process that is started meanwhile inherits one. Reading and writing
+//! ask besides, call by call, not to block (`MSG_DONTWAIT`): the mode belongs to the socket, and so
+//! to everybody who has a descriptor of it: a clone that was given to std, or another process. Who
+//! makes it blocking must not stop a worker. Accepting and connecting have no such request.
+//! What never waits (binding, options, addresses) is left to std.
 //!
-//! Addresses are written into, and read out of, a plain array of bytes, at the offsets that the
-//! kernel's ABI fixes. So no conversion needs a cast of pointers: `unsafe` are the system calls.
+//! The calls are all that is `unsafe` here; what they are told of addresses is in `address`.
 //!
 //! Nothing here waits. A call that cannot succeed at once gives the kernel's own error.
 
-use std::io;
-use std::mem::offset_of;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+mod address;
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
-use std::os::linux::net::SocketAddrExt;
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::net::{SocketAddr as UnixAddr, UnixStream};
-use std::path::Path;
+use std::os::unix::net::SocketAddr as UnixAddr;
+
+use address::Raw;
 
 /// Makes a socket for a TCP connection to `address`.
 pub(crate) fn stream_socket(address: &SocketAddr) -> io::Result<OwnedFd> {
@@ -51,15 +53,77 @@ pub(crate) fn accept(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, SocketAdd
 /// Takes a connection from a Unix listener; `EAGAIN` says that there is none.
 pub(crate) fn accept_unix(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, UnixAddr)> {
     let (fd, address) = accept_raw(listener)?;
-    match address.to_unix() {
-        Some(address) => Ok((fd, address)),
-        // A path that fills its field is none that std lets be made, but one that it reads.
-        None => {
-            let stream = UnixStream::from(fd);
-            let address = stream.peer_addr()?;
-            Ok((stream.into(), address))
-        }
-    }
+    Ok((fd, address.to_unix()?))
+}
+
+/// Reads into a buffer, or only shows what the next call would read.
+#[inline]
+pub(crate) fn receive(fd: BorrowedFd<'_>, buf: &mut [u8], peek: bool) -> io::Result<usize> {
+    let (bytes, length) = (buf.as_mut_ptr().cast(), buf.len());
+    // SAFETY: the kernel writes at most `length` bytes to where the buffer is.
+    let count = unsafe { libc::recv(fd.as_raw_fd(), bytes, length, receive_flags(peek)) };
+    outcome(count)
+}
+
+/// Reads into at most [`BUFFERS_MAX`] buffers, one after the other.
+pub(crate) fn receive_vectored(
+    fd: BorrowedFd<'_>,
+    bufs: &mut [IoSliceMut<'_>],
+) -> io::Result<usize> {
+    let mut message = message(bufs.as_mut_ptr().cast(), bufs.len());
+    // SAFETY: the message names so many buffers, which are borrowed for writing, and nothing else.
+    let count = unsafe { libc::recvmsg(fd.as_raw_fd(), &raw mut message, receive_flags(false)) };
+    outcome(count)
+}
+
+/// Receives a datagram and who has sent it, or only shows the next one.
+pub(crate) fn receive_from(
+    fd: BorrowedFd<'_>,
+    buf: &mut [u8],
+    peek: bool,
+) -> io::Result<(usize, SocketAddr)> {
+    let (count, address) = receive_from_raw(fd, buf, peek)?;
+    Ok((count, address.to_inet()?))
+}
+
+/// The same for a Unix datagram, without the choice.
+pub(crate) fn receive_from_unix(
+    fd: BorrowedFd<'_>,
+    buf: &mut [u8],
+) -> io::Result<(usize, UnixAddr)> {
+    let (count, address) = receive_from_raw(fd, buf, false)?;
+    Ok((count, address.to_unix()?))
+}
+
+/// Writes out of a buffer. No signal comes where nobody reads any more.
+#[inline]
+pub(crate) fn send(fd: BorrowedFd<'_>, buf: &[u8]) -> io::Result<usize> {
+    let (bytes, length) = (buf.as_ptr().cast(), buf.len());
+    // SAFETY: the kernel reads `length` bytes, which the buffer has.
+    let count = unsafe { libc::send(fd.as_raw_fd(), bytes, length, SEND_FLAGS) };
+    outcome(count)
+}
+
+/// Writes out of at most [`BUFFERS_MAX`] buffers, one after the other.
+pub(crate) fn send_vectored(fd: BorrowedFd<'_>, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+    let message = message(bufs.as_ptr().cast_mut().cast(), bufs.len());
+    // SAFETY: the message names so many buffers, which the kernel only reads, and nothing else.
+    let count = unsafe { libc::sendmsg(fd.as_raw_fd(), &raw const message, SEND_FLAGS) };
+    outcome(count)
+}
+
+/// Sends a datagram to an address.
+pub(crate) fn send_to(fd: BorrowedFd<'_>, buf: &[u8], address: &SocketAddr) -> io::Result<usize> {
+    send_to_raw(fd, buf, &Raw::of_inet(address))
+}
+
+/// Sends a Unix datagram to an address. `EAGAIN` says that it has no room, or this socket none.
+pub(crate) fn send_to_unix(
+    fd: BorrowedFd<'_>,
+    buf: &[u8],
+    address: &UnixAddr,
+) -> io::Result<usize> {
+    send_to_raw(fd, buf, &Raw::of_unix(address))
 }
 
 /// Whether a call that connects has failed because the connection is still being made.
@@ -72,6 +136,51 @@ pub(crate) fn is_connecting(error: &io::Error) -> bool {
 pub(crate) fn is_exhaustion(error: &io::Error) -> bool {
     let shortages = [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM];
     error.raw_os_error().is_some_and(|number| shortages.contains(&number))
+}
+
+/// How many buffers the kernel takes in one call.
+pub(crate) const BUFFERS_MAX: usize = libc::UIO_MAXIOV as usize;
+
+const SEND_FLAGS: libc::c_int = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+
+fn receive_flags(peek: bool) -> libc::c_int {
+    libc::MSG_DONTWAIT | if peek { libc::MSG_PEEK } else { 0 }
+}
+
+/// What a call that counts bytes has brought.
+fn outcome(count: libc::ssize_t) -> io::Result<usize> {
+    usize::try_from(count).map_err(|_| io::Error::last_os_error())
+}
+
+/// A message that lies in `count` buffers, of which the kernel is not shown more than it takes.
+/// std's slices are laid out as the kernel's `iovec`, and say so.
+fn message(buffers: *mut libc::iovec, count: usize) -> libc::msghdr {
+    // SAFETY: zeros are null pointers and lengths of nothing.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    message.msg_iov = buffers;
+    message.msg_iovlen = count.min(BUFFERS_MAX) as _;
+    message
+}
+
+fn receive_from_raw(fd: BorrowedFd<'_>, buf: &mut [u8], peek: bool) -> io::Result<(usize, Raw)> {
+    let mut address = Raw::with_room();
+    let (bytes, length) = (buf.as_mut_ptr().cast(), buf.len());
+    let (name, name_length) = (address.bytes.as_mut_ptr().cast(), &raw mut address.length);
+    let flags = receive_flags(peek);
+    // SAFETY: the kernel writes at most `length` bytes to where the buffer is, and of the address
+    // at most what `name_length` says, which is the array's size.
+    let count = unsafe { libc::recvfrom(fd.as_raw_fd(), bytes, length, flags, name, name_length) };
+    Ok((outcome(count)?, address))
+}
+
+fn send_to_raw(fd: BorrowedFd<'_>, buf: &[u8], address: &Raw) -> io::Result<usize> {
+    let (bytes, length) = (buf.as_ptr().cast(), buf.len());
+    let (name, name_length) = (address.bytes.as_ptr().cast(), address.length);
+    // SAFETY: the kernel reads `length` bytes, which the buffer has, and `name_length` bytes of the
+    // array, which is longer.
+    let count =
+        unsafe { libc::sendto(fd.as_raw_fd(), bytes, length, SEND_FLAGS, name, name_length) };
+    outcome(count)
 }
 
 fn socket(domain: libc::c_int) -> io::Result<OwnedFd> {
@@ -93,10 +202,9 @@ fn connect_raw(fd: BorrowedFd<'_>, address: &Raw) -> io::Result<()> {
 }
 
 fn accept_raw(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, Raw)> {
-    let mut address = Raw::empty();
     let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
     loop {
-        address.length = ROOM as libc::socklen_t;
+        let mut address = Raw::with_room();
         let (bytes, length) = (address.bytes.as_mut_ptr().cast(), &raw mut address.length);
         // SAFETY: the kernel writes at most as many bytes as `length` says, which is the array's
         // size, and into `length` how long the address is; both live in this frame.
@@ -108,118 +216,6 @@ fn accept_raw(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, Raw)> {
         let error = io::Error::last_os_error();
         if error.kind() != io::ErrorKind::Interrupted {
             return Err(error);
-        }
-    }
-}
-
-/// As many bytes as the longest of the addresses has: a family and a path of 108 bytes, rounded up
-/// to the array's alignment.
-const ROOM: usize = size_of::<libc::sockaddr_un>().next_multiple_of(8);
-
-/// Where the name of a Unix address begins.
-const NAME: usize = offset_of!(libc::sockaddr_un, sun_path);
-
-/// An address as the kernel has it.
-#[repr(C, align(8))]
-struct Raw {
-    bytes: [u8; ROOM],
-    length: libc::socklen_t,
-}
-
-impl Raw {
-    fn empty() -> Raw {
-        Raw { bytes: [0; ROOM], length: 0 }
-    }
-
-    fn put<const N: usize>(&mut self, at: usize, field: [u8; N]) {
-        self.bytes[at..at + N].copy_from_slice(&field);
-    }
-
-    fn field<const N: usize>(&self, at: usize) -> [u8; N] {
-        self.bytes[at..at + N].try_into().expect("the range has N bytes")
-    }
-
-    /// The family stands at the beginning of every address, as two bytes.
-    fn set_family(&mut self, family: libc::c_int) {
-        self.put(0, (family as libc::sa_family_t).to_ne_bytes());
-    }
-
-    fn of_inet(address: &SocketAddr) -> Raw {
-        let mut raw = Raw::empty();
-        match address {
-            SocketAddr::V4(address) => {
-                raw.set_family(libc::AF_INET);
-                raw.put(offset_of!(libc::sockaddr_in, sin_port), address.port().to_be_bytes());
-                raw.put(offset_of!(libc::sockaddr_in, sin_addr), address.ip().octets());
-                raw.length = size_of::<libc::sockaddr_in>() as libc::socklen_t;
-            }
-            SocketAddr::V6(address) => {
-                raw.set_family(libc::AF_INET6);
-                raw.put(offset_of!(libc::sockaddr_in6, sin6_port), address.port().to_be_bytes());
-                // Flow label and scope are as they are, which is what std passes too.
-                let flow = address.flowinfo().to_ne_bytes();
-                raw.put(offset_of!(libc::sockaddr_in6, sin6_flowinfo), flow);
-                raw.put(offset_of!(libc::sockaddr_in6, sin6_addr), address.ip().octets());
-                let scope = address.scope_id().to_ne_bytes();
-                raw.put(offset_of!(libc::sockaddr_in6, sin6_scope_id), scope);
-                raw.length = size_of::<libc::sockaddr_in6>() as libc::socklen_t;
-            }
-        }
-        raw
-    }
-
-    fn to_inet(&self) -> io::Result<SocketAddr> {
-        match libc::c_int::from(libc::sa_family_t::from_ne_bytes(self.field(0))) {
-            libc::AF_INET => {
-                let port = self.field(offset_of!(libc::sockaddr_in, sin_port));
-                let ip: [u8; 4] = self.field(offset_of!(libc::sockaddr_in, sin_addr));
-                let port = u16::from_be_bytes(port);
-                Ok(SocketAddrV4::new(Ipv4Addr::from(ip), port).into())
-            }
-            libc::AF_INET6 => {
-                let port = self.field(offset_of!(libc::sockaddr_in6, sin6_port));
-                let flow = self.field(offset_of!(libc::sockaddr_in6, sin6_flowinfo));
-                let ip: [u8; 16] = self.field(offset_of!(libc::sockaddr_in6, sin6_addr));
-                let scope = self.field(offset_of!(libc::sockaddr_in6, sin6_scope_id));
-                let (port, flow) = (u16::from_be_bytes(port), u32::from_ne_bytes(flow));
-                let scope = u32::from_ne_bytes(scope);
-                Ok(SocketAddrV6::new(Ipv6Addr::from(ip), port, flow, scope).into())
-            }
-            _ => Err(io::Error::new(io::ErrorKind::InvalidInput, "no address of the internet")),
-        }
-    }
-
-    /// A path ends in a NUL that is counted; an abstract name begins with one and is as long as the
-    /// address says; who has no name has an address of a family alone.
-    fn of_unix(address: &UnixAddr) -> Raw {
-        let mut raw = Raw::empty();
-        raw.set_family(libc::AF_UNIX);
-        let length = if let Some(path) = address.as_pathname() {
-            let path = path.as_os_str().as_bytes();
-            raw.bytes[NAME..NAME + path.len()].copy_from_slice(path);
-            NAME + path.len() + 1
-        } else if let Some(name) = address.as_abstract_name() {
-            raw.bytes[NAME + 1..NAME + 1 + name.len()].copy_from_slice(name);
-            NAME + 1 + name.len()
-        } else {
-            NAME
-        };
-        raw.length = length as libc::socklen_t;
-        raw
-    }
-
-    /// `None`: it cannot be made from its parts.
-    fn to_unix(&self) -> Option<UnixAddr> {
-        // Where the kernel had more to write than there was room for, it says so by the length.
-        let length = usize::min(self.length as usize, ROOM);
-        match self.bytes.get(NAME..length) {
-            None | Some([]) => UnixAddr::from_pathname("").ok(),
-            Some([0, name @ ..]) => UnixAddr::from_abstract_name(name).ok(),
-            Some(path) => {
-                let end = path.iter().position(|&byte| byte == 0)?;
-                let path = std::ffi::OsStr::from_bytes(&path[..end]);
-                UnixAddr::from_pathname(Path::new(path)).ok()
-            }
         }
     }
 }
@@ -238,54 +234,8 @@ mod tests {
     use std::io::{Read, Write};
     use std::net::TcpListener;
     use std::os::fd::AsFd;
-    use std::os::unix::net::UnixListener;
-
-    fn there_and_back(address: &str) {
-        let address: SocketAddr = address.parse().unwrap();
-        assert_eq!(Raw::of_inet(&address).to_inet().unwrap(), address);
-    }
-
-    #[test]
-    fn an_internet_address_comes_back_as_it_was_put_in() {
-        for address in ["127.0.0.1:80", "255.254.253.252:65535", "0.0.0.0:0", "[::]:0"] {
-            there_and_back(address);
-        }
-        there_and_back("[1:2:3:4:5:6:7:8]:443");
-        let ip = Ipv6Addr::new(0xfe80, 0, 0, 0, 1, 2, 3, 0xfffe);
-        let address = SocketAddr::from(SocketAddrV6::new(ip, 258, 0x01_02_03, 7));
-        assert_eq!(Raw::of_inet(&address).to_inet().unwrap(), address);
-        let SocketAddr::V6(address) = Raw::of_inet(&address).to_inet().unwrap() else { panic!() };
-        assert_eq!((address.flowinfo(), address.scope_id()), (0x01_02_03, 7));
-    }
-
-    #[test]
-    fn an_address_of_another_family_is_refused() {
-        let error = Raw::of_unix(&UnixAddr::from_pathname("").unwrap()).to_inet().unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
-    }
-
-    #[test]
-    fn a_unix_address_of_each_kind_comes_back_as_it_was_put_in() {
-        let back = |address: &UnixAddr| Raw::of_unix(address).to_unix().unwrap();
-        assert!(back(&UnixAddr::from_pathname("").unwrap()).is_unnamed());
-        for path in ["/a", "relative", &"x".repeat(107)] {
-            let address = back(&UnixAddr::from_pathname(path).unwrap());
-            assert_eq!(address.as_pathname(), Some(Path::new(path)));
-        }
-        for name in [&b""[..], b"name", b"\0a\0b\0", &[b'y'; 107]] {
-            let address = back(&UnixAddr::from_abstract_name(name).unwrap());
-            assert_eq!(address.as_abstract_name(), Some(name));
-        }
-    }
-
-    #[test]
-    fn a_path_that_fills_its_field_is_left_to_std() {
-        let mut raw = Raw::empty();
-        raw.set_family(libc::AF_UNIX);
-        raw.bytes[NAME..NAME + 108].fill(b'z');
-        raw.length = (NAME + 108) as libc::socklen_t;
-        assert!(raw.to_unix().is_none());
-    }
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 
     /// Whether a descriptor is non-blocking, and closed when another program is executed.
     fn flags(fd: BorrowedFd<'_>) -> (bool, bool) {
@@ -374,5 +324,70 @@ mod tests {
             assert!(clients.len() < 10, "a queue for nobody takes ten");
         };
         assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+    }
+
+    #[test]
+    fn no_call_waits_although_somebody_has_made_the_socket_blocking() {
+        let (left, right) = UnixStream::pair().unwrap();
+        let (one, other) = (left.as_fd(), right.as_fd());
+        let mut room = [0; 4];
+        let would_block = |error: io::Error| assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+        would_block(receive(one, &mut room, false).unwrap_err());
+        would_block(receive_vectored(one, &mut [IoSliceMut::new(&mut room)]).unwrap_err());
+        assert_eq!(send_vectored(one, &[IoSlice::new(b"ab"), IoSlice::new(b"c")]).unwrap(), 3);
+        assert_eq!(receive(other, &mut room, true).unwrap(), 3);
+        let (first, rest) = room.split_at_mut(1);
+        let mut bufs = [IoSliceMut::new(first), IoSliceMut::new(rest)];
+        assert_eq!(receive_vectored(other, &mut bufs).unwrap(), 3);
+        assert_eq!(&room[..3], b"abc");
+        let full = loop {
+            if let Err(error) = send(one, &[0; 4096]) {
+                break error;
+            }
+        };
+        would_block(full);
+        drop(right);
+        assert_eq!(send(left.as_fd(), b"x").unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+    }
+
+    #[test]
+    fn more_buffers_than_the_kernel_takes_are_not_shown_to_it() {
+        let (left, right) = UnixStream::pair().unwrap();
+        let bufs = [IoSlice::new(b"x"); BUFFERS_MAX + 1];
+        assert_eq!(send_vectored(left.as_fd(), &bufs).unwrap(), BUFFERS_MAX);
+        let mut room = [0; BUFFERS_MAX + 1];
+        let mut bufs: Vec<_> = room.chunks_mut(1).map(IoSliceMut::new).collect();
+        assert_eq!(receive_vectored(right.as_fd(), &mut bufs).unwrap(), BUFFERS_MAX);
+    }
+
+    #[test]
+    fn datagrams_come_with_their_senders_address() {
+        let mut room = [0; 8];
+        let left = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let right = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let address = left.local_addr().unwrap();
+        assert!(receive_from(left.as_fd(), &mut room, false).is_err());
+        assert_eq!(send_to(right.as_fd(), b"word", &address).unwrap(), 4);
+        wait_until_ready(left.as_fd(), libc::POLLIN);
+        for peek in [true, false] {
+            let (size, sender) = receive_from(left.as_fd(), &mut room, peek).unwrap();
+            assert_eq!((&room[..size], sender), (&b"word"[..], right.local_addr().unwrap()));
+        }
+
+        let name = format!("sylvan-os-net-datagram-{}", std::process::id());
+        let address = UnixAddr::from_abstract_name(&name).unwrap();
+        let (named, unnamed) =
+            (UnixDatagram::bind_addr(&address).unwrap(), UnixDatagram::unbound());
+        let unnamed = unnamed.unwrap();
+        assert!(receive_from_unix(named.as_fd(), &mut room).is_err());
+        assert_eq!(send_to_unix(unnamed.as_fd(), b"one", &address).unwrap(), 3);
+        assert_eq!(send_to_unix(named.as_fd(), b"two", &address).unwrap(), 3);
+        let (size, sender) = receive_from_unix(named.as_fd(), &mut room).unwrap();
+        assert!((&room[..size], sender.is_unnamed()) == (b"one", true));
+        let (size, sender) = receive_from_unix(named.as_fd(), &mut room).unwrap();
+        assert_eq!(
+            (&room[..size], sender.as_abstract_name()),
+            (&b"two"[..], Some(name.as_bytes()))
+        );
     }
 }
