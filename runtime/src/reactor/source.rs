@@ -130,7 +130,8 @@ impl<S: AsFd> Source<S> {
         }
     }
 
-    /// Attempts, and waits and attempts again as long as the attempt would block.
+    /// Attempts, and waits and attempts again as long as the attempt would block, or until the
+    /// timeout of the direction has passed: then it gives what the system gives, `WouldBlock`.
     // SUSPENDS
     #[inline]
     #[track_caller]
@@ -138,16 +139,31 @@ impl<S: AsFd> Source<S> {
         &self,
         interest: Interest,
         kind: WaitKind,
+        attempt: impl FnMut(&S) -> io::Result<R>,
+    ) -> io::Result<R> {
+        let deadline = || self.timeout(interest).and_then(clock::deadline_in);
+        self.perform_until(interest, kind, deadline, attempt)
+    }
+
+    /// The same with a deadline, which is asked for if there is anything to wait for.
+    // SUSPENDS
+    #[inline]
+    #[track_caller]
+    pub(crate) fn perform_until<R>(
+        &self,
+        interest: Interest,
+        kind: WaitKind,
+        deadline: impl FnOnce() -> Option<Instant>,
         mut attempt: impl FnMut(&S) -> io::Result<R>,
     ) -> io::Result<R> {
         let seen = match self.begin(interest) {
             Begin::Attempt(seen) => seen,
-            Begin::WaitFirst => return self.perform_waiting(interest, kind, attempt),
+            Begin::WaitFirst => return self.perform_waiting(interest, kind, deadline(), attempt),
         };
         match attempt(&self.socket) {
             Err(error) if self.waits_after(&error) => {
                 self.state.readiness.note_dry(interest, seen);
-                self.perform_waiting(interest, kind, attempt)
+                self.perform_waiting(interest, kind, deadline(), attempt)
             }
             result => result,
         }
@@ -183,21 +199,6 @@ impl<S: AsFd> Source<S> {
         })
     }
 
-    /// Waits until an attempt may succeed. False: the deadline has passed.
-    // SUSPENDS
-    #[track_caller]
-    pub(crate) fn wait_ready(
-        &self,
-        interest: Interest,
-        kind: WaitKind,
-        deadline: Option<Instant>,
-    ) -> io::Result<bool> {
-        let reason = self.reason(kind);
-        let seen = self.state.readiness.look(interest);
-        self.state.readiness.note_dry(interest, seen);
-        self.wait(interest, reason, deadline).map(|waited| waited == Waited::TryAgain)
-    }
-
     /// How a call begins: whether it attempts at once.
     // SUSPENDS
     #[inline]
@@ -223,10 +224,10 @@ impl<S: AsFd> Source<S> {
         &self,
         interest: Interest,
         kind: WaitKind,
+        deadline: Option<Instant>,
         mut attempt: impl FnMut(&S) -> io::Result<R>,
     ) -> io::Result<R> {
         let readiness = &self.state.readiness;
-        let deadline = self.timeout(interest).and_then(clock::deadline_in);
         let reason = self.reason(kind);
         loop {
             if self.wait(interest, reason, deadline)? == Waited::TimedOut {

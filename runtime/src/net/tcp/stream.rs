@@ -10,6 +10,7 @@ use std::os::fd::AsFd;
 use std::os::linux::net::TcpStreamExt;
 use std::time::Duration;
 
+use crate::clock;
 use crate::net::{Shutdown, SocketAddr, ToSocketAddrs, bytes};
 use crate::os;
 use crate::reactor::{Interest, Source};
@@ -275,24 +276,20 @@ impl TcpStream {
 #[track_caller]
 fn connect_to(address: &SocketAddr, timeout: Option<Duration>) -> io::Result<TcpStream> {
     let source: Source<net::TcpStream> = Source::fresh(os::stream_socket(address)?.into());
-    if timeout.is_some() {
-        source.set_timeout(Interest::Write, timeout)?;
-    }
-    let connected = source.perform(Interest::Write, WaitKind::Connect, |stream| {
+    let deadline = || timeout.and_then(clock::deadline_in);
+    let connected = source.perform_until(Interest::Write, WaitKind::Connect, deadline, |stream| {
         os::connect(stream.as_fd(), address).map_err(|error| match os::is_connecting(&error) {
             true => ErrorKind::WouldBlock.into(),
             false => error,
         })
     });
-    match connected {
-        Ok(()) => {}
-        Err(error) if error.kind() == ErrorKind::WouldBlock && timeout.is_some() => {
-            return Err(io::Error::new(ErrorKind::TimedOut, "the peer has not answered in time"));
-        }
-        Err(error) => return Err(error),
-    }
-    if timeout.is_some() {
-        source.set_timeout(Interest::Write, None)?;
+    if let Err(error) = connected {
+        return Err(match error.kind() {
+            ErrorKind::WouldBlock => {
+                io::Error::new(ErrorKind::TimedOut, "the peer has not answered in time")
+            }
+            _ => error,
+        });
     }
     Ok(TcpStream::new(source))
 }
