@@ -285,7 +285,7 @@ impl<S: AsFd> Source<S> {
             let waiter = Waiter::new(readiness, interest, thread, sequence, Arc::as_ptr(poller));
             match readiness.enter(&waiter) {
                 Entered::Queued => {
-                    let leaving = Leaving { readiness, waiter: &waiter, interest, tries: false };
+                    let leaving = Leaving { readiness, waiter: &waiter, interest, tries: false, was_woken: false };
                     let waiter = std::ptr::from_ref(&waiter).cast();
                     let unlink = Unlink { waiter, call: readiness::leave_leaked };
                     let cause = pending.wait_in_queue(reason, deadline, Some(unlink));
@@ -335,18 +335,20 @@ struct Leaving<'a> {
     interest: Interest,
     /// Whether the thread tries next, and so answers for a wake that was meant for one.
     tries: bool,
+    was_woken: bool,
 }
 
 impl Leaving<'_> {
     fn after(mut self, cause: Cause) -> Waited {
         self.tries = cause != Cause::TimedOut;
+        self.was_woken = cause == Cause::Woken;
         if self.tries { Waited::TryAgain } else { Waited::TimedOut }
     }
 }
 
 impl Drop for Leaving<'_> {
     fn drop(&mut self) {
-        if self.readiness.leave(self.waiter) && !self.tries {
+        if self.readiness.leave(self.waiter, self.was_woken) && !self.tries {
             self.readiness.hand_on(self.interest);
         }
     }

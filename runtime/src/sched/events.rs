@@ -8,13 +8,12 @@
 
 use std::cell::{Cell, OnceCell};
 use std::io;
-use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::os::Ready;
 use crate::poller::{Events, Key, Poller, Target};
-use crate::sched::readiness::{Delivered, Readiness};
+use crate::sched::readiness::{Delivered, Readiness, Then};
 use crate::sched::woken::Woken;
 use crate::sched::worker::Core;
 
@@ -98,23 +97,41 @@ impl Core {
 
 /// Wakes those who wait for one event. The threads of this worker become ready, and so do those of
 /// others who wait for the same descriptor.
+#[inline]
 fn deliver(poller: &Arc<Poller>, key: Key, ready: Ready) {
-    let mut is_rest = false;
+    let visit = |target: Target| {
+        // SAFETY: a readiness is pinned and alive while its key is in force, which it is as long as
+        // the table is locked.
+        let readiness = unsafe { target.cast::<Readiness>().as_ref() };
+        let delivered = readiness.deliver(ready, Arc::as_ptr(poller));
+        let unwatched = (delivered.then == Then::Unwatch).then(|| readiness.fd());
+        (delivered, unwatched)
+    };
+    let Some(Delivered { woken: [reader, writer], then }) = poller.visit(key, visit) else { return };
+    if let Some(reader) = reader {
+        reader.schedule();
+    }
+    if let Some(writer) = writer {
+        writer.schedule();
+    }
+    if then == Then::CallAll {
+        call_all(poller, key, ready);
+    }
+}
+
+#[cold]
+fn call_all(poller: &Poller, key: Key, ready: Ready) {
     loop {
-        // One for each direction, nearly always.
-        let mut batch = [const { None::<Woken> }; 2];
-        let visit = |target: Target| -> (Delivered, Option<RawFd>) {
-            // SAFETY: a readiness is pinned and alive while its key is in force, which it is as
-            // long as the table is locked.
+        let mut batch = Woken::batch();
+        let visit = |target: Target| {
+            // SAFETY: as in `deliver`.
             let readiness = unsafe { target.cast::<Readiness>().as_ref() };
-            let delivered = readiness.deliver(ready, is_rest, Arc::as_ptr(poller), &mut batch);
-            (delivered, (delivered == Delivered::ToNobody).then(|| readiness.fd()))
+            (readiness.call_some(ready, &mut batch), None)
         };
-        let delivered = poller.visit(key, visit);
+        let more = poller.visit(key, visit);
         Woken::schedule_all(&mut batch);
-        if delivered != Some(Delivered::InPart) {
+        if more != Some(true) {
             return;
         }
-        is_rest = true;
     }
 }

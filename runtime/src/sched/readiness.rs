@@ -45,7 +45,7 @@ use std::sync::Arc;
 
 use crate::os::Ready;
 use crate::poller::{Key, Poller};
-use crate::primitives::{AtomicPtr, AtomicU32, Ordering};
+use crate::primitives::{AtomicPtr, AtomicU8, AtomicU32, Ordering};
 use crate::sched::start;
 use crate::sched::woken::Woken;
 use crate::short_lock::ShortLock;
@@ -118,10 +118,12 @@ pub(crate) struct Waiter {
     poller: *const Poller,
     prev: Cell<*const Waiter>,
     next: Cell<*const Waiter>,
-    place: Cell<Place>,
+    /// Written under the lock of the queues.
+    place: AtomicU8,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
 enum Place {
     Outside,
     Queued,
@@ -142,16 +144,22 @@ pub(crate) enum Entered {
     Moved,
 }
 
-/// How far an event was taken in.
+/// What comes of an event.
 #[must_use]
+pub(crate) struct Delivered {
+    /// Who reads and who writes next.
+    pub(crate) woken: [Option<Woken>; 2],
+    pub(crate) then: Then,
+}
+
+/// What the poller has to do besides.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Delivered {
-    /// The batch is full: the same has to be called again for the rest.
-    InPart,
-    InFull,
-    /// In full; and this poller need not watch the descriptor any more, for those who wait are at
-    /// home elsewhere.
-    ToNobody,
+pub(crate) enum Then {
+    Nothing,
+    /// The event concerns everybody: [`Readiness::call_some`] has to be called until nobody waits.
+    CallAll,
+    /// This poller need not watch the descriptor any more: who waits is at home elsewhere.
+    Unwatch,
 }
 
 impl Readiness {
@@ -208,77 +216,99 @@ impl Readiness {
             return Entered::Moved;
         }
         queues[waiter.interest as usize].push(waiter);
-        waiter.place.set(Place::Queued);
+        waiter.put(Place::Queued);
         Entered::Queued
     }
 
     /// Takes `waiter` out, if it stands in the queue still. True: it was chosen, and owes it to the
-    /// others to try, or to hand the wake on.
-    pub(crate) fn leave(&self, waiter: &Waiter) -> bool {
+    /// others to try, or to hand the wake on. `was_woken`: its wait was ended by a wake.
+    #[inline]
+    pub(crate) fn leave(&self, waiter: &Waiter, was_woken: bool) -> bool {
+        // A wake is given to who has been taken out, and whoever gives it does not touch the waiter
+        // after: then there is nothing to do.
+        match waiter.place() {
+            Place::Chosen if was_woken => true,
+            Place::Called if was_woken => false,
+            _ => self.leave_locked(waiter),
+        }
+    }
+
+    #[cold]
+    fn leave_locked(&self, waiter: &Waiter) -> bool {
         let mut queues = self.queues.lock();
-        let place = waiter.place.replace(Place::Outside);
+        let place = waiter.place();
         if place == Place::Queued {
             // SAFETY: S1: it stands in this queue.
             unsafe { queues[waiter.interest as usize].remove(waiter) };
         }
+        waiter.put(Place::Outside);
         place == Place::Chosen
     }
 
     /// Hands a wake on: whoever got it has left the direction as it was, or not dry.
+    #[inline]
     pub(crate) fn hand_on(&self, interest: Interest) {
-        let woken = {
-            let mut queues = self.queues.lock();
-            match self.look(interest).is_dry() {
-                true => None,
-                false => queues[interest as usize].wake_first(Place::Chosen),
-            }
-        };
+        // If it is dry, the next event will find the others.
+        if !self.look(interest).is_dry() {
+            self.wake_next(interest);
+        }
+    }
+
+    fn wake_next(&self, interest: Interest) {
+        let woken = self.queues.lock()[interest as usize].wake_first(Place::Chosen);
         if let Some(woken) = woken {
             woken.schedule();
         }
     }
 
-    /// Takes in an event of `poller`: whoever waits for it is in the batch after. The table of
-    /// `poller` is locked.
-    pub(crate) fn deliver(
-        &self,
-        ready: Ready,
-        rest: bool,
-        poller: *const Poller,
-        batch: &mut [Option<Woken>],
-    ) -> Delivered {
+    /// Takes in an event of `poller`, whose table is locked. What is woken is to be scheduled.
+    #[inline]
+    pub(crate) fn deliver(&self, ready: Ready, poller: *const Poller) -> Delivered {
         let mut queues = self.queues.lock();
-        let ends = ready.read_ends;
-        if !rest {
-            let told = [(ready.read, Interest::Read), (ready.write, Interest::Write)];
-            for (_, interest) in told.iter().filter(|(told, _)| *told) {
-                let word = &self.words[*interest as usize];
-                // ORDERING: Relaxed; see `look`. Nobody but us changes the tick, for the lock is
-                // held, and a DRY that is noted between the two is over.
-                let old = word.load(Ordering::Relaxed);
-                let next = (old.wrapping_add(TICK) & !DRY) | if ends { ENDS } else { 0 };
-                word.store(next, Ordering::Relaxed);
+        let mut woken = [None, None];
+        for (interest, told) in [(Interest::Read, ready.read), (Interest::Write, ready.write)] {
+            if !told {
+                continue;
             }
-        }
-        let mut places = batch.iter_mut();
-        for interest in [Interest::Read, Interest::Write] {
-            let told = if interest == Interest::Read { ready.read } else { ready.write };
-            let place = if ends { Place::Called } else { Place::Chosen };
-            let queue = &mut queues[interest as usize];
-            while told && !queue.is_empty() {
-                let Some(room) = places.next() else { return Delivered::InPart };
-                *room = queue.wake_first(place);
-                if !ends {
-                    break;
-                }
+            let word = &self.words[interest as usize];
+            // ORDERING: Relaxed; see `look`. Nobody but us changes the tick, for the lock is held,
+            // and a DRY that is noted between the two is over.
+            let old = word.load(Ordering::Relaxed);
+            let next = (old.wrapping_add(TICK) & !DRY) | if ready.read_ends { ENDS } else { 0 };
+            word.store(next, Ordering::Relaxed);
+            if !ready.read_ends {
+                woken[interest as usize] = queues[interest as usize].wake_first(Place::Chosen);
             }
         }
         // ORDERING: Relaxed; whoever registers it here writes that before it locks the table.
         let is_latest = self.latest.load(Ordering::Relaxed).cast_const() == poller;
-        match is_latest || queues.iter().any(|queue| queue.has_waiter_of(poller)) {
-            true => Delivered::InFull,
-            false => Delivered::ToNobody,
+        let then = if ready.read_ends {
+            Then::CallAll
+        } else if is_latest || queues.iter().any(|queue| queue.has_waiter_of(poller)) {
+            Then::Nothing
+        } else {
+            Then::Unwatch
+        };
+        Delivered { woken, then }
+    }
+
+    /// Wakes more of those whom an end concerns. False: there are no more.
+    #[cold]
+    pub(crate) fn call_some(&self, ready: Ready, batch: &mut [Option<Woken>]) -> bool {
+        let mut queues = self.queues.lock();
+        let mut places = batch.iter_mut();
+        for (interest, told) in [(Interest::Read, ready.read), (Interest::Write, ready.write)] {
+            let queue = &mut queues[interest as usize];
+            while told && !queue.is_empty() {
+                let Some(place) = places.next() else { return true };
+                match queue.wake_first(Place::Called) {
+                    // What stands behind an empty place is not scheduled.
+                    None => break,
+                    woken => *place = woken,
+                }
+            }
         }
+        false
     }
 
     /// Sees to it that the descriptor is registered with `poller`, the current worker's, and no
@@ -397,8 +427,25 @@ impl Waiter {
             poller,
             prev: Cell::new(ptr::null()),
             next: Cell::new(ptr::null()),
-            place: Cell::new(Place::Outside),
+            place: AtomicU8::new(Place::Outside as u8),
         }
+    }
+}
+
+impl Waiter {
+    fn place(&self) -> Place {
+        // ORDERING: Relaxed; the lock orders it, or the wake that was given after it.
+        match self.place.load(Ordering::Relaxed) {
+            place if place == Place::Queued as u8 => Place::Queued,
+            place if place == Place::Chosen as u8 => Place::Chosen,
+            place if place == Place::Called as u8 => Place::Called,
+            _ => Place::Outside,
+        }
+    }
+
+    fn put(&self, place: Place) {
+        // ORDERING: Relaxed; as above.
+        self.place.store(place as u8, Ordering::Relaxed);
     }
 }
 
@@ -412,7 +459,7 @@ pub(crate) unsafe fn leave_leaked(waiter: *const ()) {
     let waiter = unsafe { &*waiter.cast::<Waiter>() };
     // SAFETY: whoever waits borrows the socket (S1).
     let readiness = unsafe { &*waiter.readiness };
-    if readiness.leave(waiter) {
+    if readiness.leave(waiter, false) {
         readiness.hand_on(waiter.interest);
     }
 }
@@ -460,15 +507,13 @@ impl Queue {
             let waiter = unsafe { self.first.as_ref() }?;
             // SAFETY: S1: it is the first.
             unsafe { self.remove(waiter) };
-            waiter.place.set(Place::Outside);
             // SAFETY: its thread waits, or is about to leave, for which it needs the lock that the
             // caller holds; so both live.
             let thread = unsafe { waiter.thread.as_ref() };
-            let sequence = waiter.sequence;
-            waiter.place.set(place);
-            match Woken::wake(thread, sequence) {
+            waiter.put(place);
+            match Woken::wake(thread, waiter.sequence) {
                 Some(woken) => return Some(woken),
-                None => waiter.place.set(Place::Outside),
+                None => waiter.put(Place::Outside),
             }
         }
     }

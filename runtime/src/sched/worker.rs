@@ -292,12 +292,12 @@ impl Core {
             core.ready.push(NonNull::from(thread));
             return;
         }
-        // SAFETY: the header counts a reference to its mailbox.
-        let mailbox = unsafe { &*mailbox };
-        // SAFETY: S1: the duty is the caller's, and a thread that is ready lives until it has run.
-        match unsafe { mailbox.push(NonNull::from(thread)) } {
+        let mailbox = NonNull::new(mailbox).expect("who has waited has a mailbox");
+        // SAFETY: S1: the duty is the caller's, and a thread that is ready lives until it has run;
+        // S2: the header counts a reference to its mailbox.
+        match unsafe { Mailbox::push(mailbox, NonNull::from(thread)) } {
             Pushed::Awake | Pushed::Closed => (),
-            Pushed::Sleeping => mailbox.wake_owner(),
+            Pushed::Sleeping(mailbox) => mailbox.wake_owner(),
         }
     }
 

@@ -38,7 +38,7 @@ mod models;
 
 use std::io;
 use std::ptr::{self, NonNull};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use crate::os::Doorbell;
 use crate::primitives::{AtomicBool, AtomicPtr, Mutex, Ordering, fence};
@@ -56,12 +56,11 @@ fn is_list(head: *mut Header) -> bool {
 
 /// What a push found.
 #[must_use]
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Pushed {
     /// The owner is awake and will look.
     Awake,
     /// The owner sleeps: the caller must call [`Mailbox::wake_owner`].
-    Sleeping,
+    Sleeping(Arc<Mailbox>),
     /// The worker is gone; nothing was handed over.
     Closed,
 }
@@ -115,31 +114,43 @@ impl Mailbox {
 
     /// Hands `header` to the owner.
     ///
+    /// What was handed over may run at once and end, and its runtime with it, for the owner may wake
+    /// by itself. So whoever finds it asleep counts a reference to the mailbox before the push: to
+    /// ring takes it a while longer. Nobody else has anything to do after the push, or pays for this.
+    ///
     /// # Safety
     /// S1: the caller owns the duty to schedule `header` (and so its `next` link), and the header
-    /// stays alive until the owner has drained it.
-    pub(crate) unsafe fn push(&self, header: NonNull<Header>) -> Pushed {
+    /// stays alive until the owner has drained it. S2: `this` lies in an `Arc`, of which somebody
+    /// keeps a reference until the push, as `header` does of its own mailbox.
+    pub(crate) unsafe fn push(this: NonNull<Mailbox>, header: NonNull<Header>) -> Pushed {
+        // SAFETY: alive until the push (S2), and not touched after it.
+        let head = unsafe { &this.as_ref().head };
         // SAFETY: alive (S1).
         let next = unsafe { &header.as_ref().next };
         // ORDERING: Relaxed; the CAS below decides.
-        let mut head = self.head.load(Ordering::Relaxed);
+        let mut seen = head.load(Ordering::Relaxed);
         loop {
-            if head == CLOSED {
+            if seen == CLOSED {
                 return Pushed::Closed;
             }
+            let sleeping = (seen == SLEEPING).then(|| {
+                // SAFETY: it lies in an `Arc` that lives (S2).
+                unsafe { Arc::increment_strong_count(this.as_ptr()) };
+                // SAFETY: the reference that was counted just now.
+                unsafe { Arc::from_raw(this.as_ptr().cast_const()) }
+            });
             // ORDERING: Relaxed; published by the CAS below.
-            next.store(if is_list(head) { head } else { EMPTY }, Ordering::Relaxed);
+            next.store(if is_list(seen) { seen } else { EMPTY }, Ordering::Relaxed);
             // ORDERING: Release publishes the link and what the wake is about; pairs with the
             // Acquire in `drain`. Acquire pairs with `announce_sleep`: on what the owner sleeps.
-            match self.head.compare_exchange_weak(
-                head,
+            match head.compare_exchange_weak(
+                seen,
                 header.as_ptr(),
                 Ordering::AcqRel,
                 Ordering::Relaxed,
             ) {
-                Ok(_) if head == SLEEPING => return Pushed::Sleeping,
-                Ok(_) => return Pushed::Awake,
-                Err(now) => head = now,
+                Ok(_) => return sleeping.map_or(Pushed::Awake, Pushed::Sleeping),
+                Err(now) => seen = now,
             }
         }
     }

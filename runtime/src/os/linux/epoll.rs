@@ -128,9 +128,19 @@ impl Epoll {
         capacity: i32,
         milliseconds: i32,
     ) -> io::Result<usize> {
-        // SAFETY: there is room for `capacity` events, the caller's alone.
-        let count =
-            unsafe { libc::epoll_wait(self.0.as_raw_fd(), room, capacity, milliseconds) };
+        let no_mask: *const libc::sigset_t = ptr::null();
+        // SAFETY: there is room for `capacity` events, the caller's alone; no mask is given.
+        let count = unsafe {
+            libc::syscall(
+                libc::SYS_epoll_pwait,
+                self.0.as_raw_fd(),
+                room,
+                capacity,
+                milliseconds,
+                no_mask,
+                0_usize,
+            )
+        };
         usize::try_from(count).map_err(|_| io::Error::last_os_error())
     }
 

@@ -9,6 +9,9 @@
 //!
 //! The calls are all that is `unsafe` here; what they are told of addresses is in `address`.
 //!
+//! The two calls that every request needs are made without the C library's wrappers: those are
+//! cancellation points of its threads, and pay for that by two locked changes each.
+//!
 //! Nothing here waits. A call that cannot succeed at once gives the kernel's own error.
 
 mod address;
@@ -17,6 +20,7 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::net::SocketAddr as UnixAddr;
+use std::ptr;
 
 use address::Raw;
 
@@ -59,10 +63,14 @@ pub(crate) fn accept_unix(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, Unix
 /// Reads into a buffer, or only shows what the next call would read.
 #[inline]
 pub(crate) fn receive(fd: BorrowedFd<'_>, buf: &mut [u8], peek: bool) -> io::Result<usize> {
-    let (bytes, length) = (buf.as_mut_ptr().cast(), buf.len());
-    // SAFETY: the kernel writes at most `length` bytes to where the buffer is.
-    let count = unsafe { libc::recv(fd.as_raw_fd(), bytes, length, receive_flags(peek)) };
-    outcome(count)
+    let (bytes, length) = (buf.as_mut_ptr(), buf.len());
+    let flags = receive_flags(peek);
+    let (nowhere, none) = (ptr::null_mut::<libc::c_void>(), ptr::null_mut::<libc::c_void>());
+    // SAFETY: the kernel writes at most `length` bytes to where the buffer is, and no address.
+    let count = unsafe {
+        libc::syscall(libc::SYS_recvfrom, fd.as_raw_fd(), bytes, length, flags, nowhere, none)
+    };
+    outcome(count as isize)
 }
 
 /// Reads into at most [`BUFFERS_MAX`] buffers, one after the other.
@@ -98,10 +106,13 @@ pub(crate) fn receive_from_unix(
 /// Writes out of a buffer. No signal comes where nobody reads any more.
 #[inline]
 pub(crate) fn send(fd: BorrowedFd<'_>, buf: &[u8]) -> io::Result<usize> {
-    let (bytes, length) = (buf.as_ptr().cast(), buf.len());
-    // SAFETY: the kernel reads `length` bytes, which the buffer has.
-    let count = unsafe { libc::send(fd.as_raw_fd(), bytes, length, SEND_FLAGS) };
-    outcome(count)
+    let (bytes, length) = (buf.as_ptr(), buf.len());
+    let nowhere = ptr::null::<libc::c_void>();
+    // SAFETY: the kernel reads `length` bytes, which the buffer has, and no address.
+    let count = unsafe {
+        libc::syscall(libc::SYS_sendto, fd.as_raw_fd(), bytes, length, SEND_FLAGS, nowhere, 0)
+    };
+    outcome(count as isize)
 }
 
 /// Writes out of at most [`BUFFERS_MAX`] buffers, one after the other.

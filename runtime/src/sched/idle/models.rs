@@ -19,7 +19,7 @@ use crate::task::mailbox::{Mailbox, Pushed};
 
 struct World {
     idle: Idle,
-    mailboxes: Vec<Mailbox>,
+    mailboxes: Vec<std::sync::Arc<Mailbox>>,
     /// Work: not there, pushed, taken.
     jobs: Vec<AtomicUsize>,
     place: Place,
@@ -58,7 +58,7 @@ impl World {
     ) -> (Arc<World>, Vec<Sleep>) {
         let world = World {
             idle: Idle::new(workers),
-            mailboxes: (0..workers).map(|_| Mailbox::new()).collect(),
+            mailboxes: (0..workers).map(|_| std::sync::Arc::new(Mailbox::new())).collect(),
             place,
             jobs: (0..jobs).map(|_| AtomicUsize::new(0)).collect(),
             taken: (0..jobs).map(|_| Bell::new()).collect(),
@@ -387,10 +387,12 @@ fn sentinel_that_is_picked_and_stuck_in_its_own_work_leaves_nobody_behind() {
         let thread = Header::for_model();
         let sentinel = asleep(&world, 1, sleeps[0]);
         let other = asleep(&world, 2, sleeps[1]);
-        // SAFETY: S1: pushed once, and kept by `thread` until the owner has gone.
-        if unsafe { world.mailboxes[1].push(std::ptr::NonNull::from(&*thread)) } == Pushed::Sleeping
-        {
-            world.mailboxes[1].wake_owner();
+        let mailbox = std::ptr::NonNull::from(&*world.mailboxes[1]);
+        // SAFETY: S1: pushed once, and kept by `thread` until the owner has gone. S2: the world
+        // keeps it.
+        let pushed = unsafe { Mailbox::push(mailbox, std::ptr::NonNull::from(&*thread)) };
+        if let Pushed::Sleeping(mailbox) = pushed {
+            mailbox.wake_owner();
         }
         world.push(0);
         world.wait_for_all();

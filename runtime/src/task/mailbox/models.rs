@@ -17,7 +17,7 @@ use crate::task::HeaderRef;
 use crate::task::header::Header;
 
 struct World {
-    mailbox: Mailbox,
+    mailbox: Arc<Mailbox>,
     threads: Vec<HeaderRef>,
     /// What the pusher of each thread did before its push.
     written: Vec<UnsafeCell<bool>>,
@@ -33,7 +33,7 @@ unsafe impl Send for World {}
 impl World {
     fn new(threads: usize) -> Arc<World> {
         Arc::new(World {
-            mailbox: Mailbox::new(),
+            mailbox: Arc::new(Mailbox::new()),
             threads: (0..threads).map(|_| Header::for_model()).collect(),
             written: (0..threads).map(|_| UnsafeCell::new(false)).collect(),
             wakes: AtomicUsize::new(0),
@@ -45,10 +45,10 @@ impl World {
         // SAFETY: loom checks that nobody else has it.
         self.written[index].with_mut(|written| unsafe { *written = true });
         let thread = NonNull::from(&*self.threads[index]);
-        // SAFETY: S1: each index is pushed once, and `World` keeps the headers.
-        match unsafe { self.mailbox.push(thread) } {
+        // SAFETY: S1: each index is pushed once, and `World` keeps the headers. S2: and the mailbox.
+        match unsafe { Mailbox::push(NonNull::from(&*self.mailbox), thread) } {
             Pushed::Awake => true,
-            Pushed::Sleeping => {
+            Pushed::Sleeping(_) => {
                 self.wake();
                 true
             }

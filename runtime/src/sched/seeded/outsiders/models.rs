@@ -13,7 +13,7 @@ use crate::task::header::Header;
 use crate::task::mailbox::{Mailbox, Message, Pushed};
 
 struct World {
-    mailbox: Mailbox,
+    mailbox: Arc<Mailbox>,
     outsiders: Outsiders,
     threads: Vec<HeaderRef>,
 }
@@ -21,10 +21,10 @@ struct World {
 /// An outsider's whole life: one push, and it goes.
 fn act(world: &World, index: usize) {
     let thread = NonNull::from(&*world.threads[index]);
-    // SAFETY: S1: each index is pushed once, and `World` keeps the headers.
-    match unsafe { world.mailbox.push(thread) } {
+    // SAFETY: S1: each index is pushed once, and `World` keeps the headers. S2: and the mailbox.
+    match unsafe { Mailbox::push(NonNull::from(&*world.mailbox), thread) } {
         Pushed::Awake => (),
-        Pushed::Sleeping => world.mailbox.wake_owner(),
+        Pushed::Sleeping(mailbox) => mailbox.wake_owner(),
         Pushed::Closed => unreachable!("nobody closes it"),
     }
     world.outsiders.leave();
@@ -76,7 +76,7 @@ fn turn_until_stuck(world: &World) -> usize {
 
 fn model(outsiders: usize) {
     let world = Arc::new(World {
-        mailbox: Mailbox::new(),
+        mailbox: Arc::new(Mailbox::new()),
         outsiders: Outsiders::new(),
         threads: (0..outsiders).map(|_| Header::for_model()).collect(),
     });
