@@ -296,16 +296,14 @@ impl Readiness {
     #[cold]
     pub(crate) fn call_some(&self, ready: Ready, batch: &mut [Option<Woken>]) -> bool {
         let mut queues = self.queues.lock();
-        let mut places = batch.iter_mut();
+        let mut filled = 0;
         for (interest, told) in [(Interest::Read, ready.read), (Interest::Write, ready.write)] {
             let queue = &mut queues[interest as usize];
             while told && !queue.is_empty() {
-                let Some(place) = places.next() else { return true };
-                match queue.wake_first(Place::Called) {
-                    // What stands behind an empty place is not scheduled.
-                    None => break,
-                    woken => *place = woken,
-                }
+                let Some(place) = batch.get_mut(filled) else { return true };
+                // What stands behind an empty place is not scheduled.
+                *place = queue.wake_first(Place::Called);
+                filled += usize::from(place.is_some());
             }
         }
         false
