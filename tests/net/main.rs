@@ -1,5 +1,21 @@
-//! `sylvan::net` as programs see it. TEMPORARY: the helpers' files are mounted here.
-#![forbid(unsafe_code)]
+//! `sylvan::net`: what std promises of its sockets, and what is there beyond std.
+//!
+//! That the module is drop-in for `std::net` and `std::os::unix::net` is shown by compiling the
+//! same files against both: `on_std`, `on_sylvan` and `on_both` each bring the folder `drop_in`
+//! into themselves, and all that differs is which `net`, `unix` and `thread` stand above it. A body
+//! that asks more than std gives fails on the one side, and a method that is missing or behaves
+//! differently fails on the other.
+//!
+//! What no test here may do: leave the loopback, choose a port itself, hold more than 512
+//! descriptors, sleep to wait for a state, or assert how long something took, except that it was
+//! not too short.
+// Not forbidden: `probe` calls the system.
+#![deny(unsafe_code)]
 
-mod blocking;
-mod resolve;
+mod on_both;
+mod on_std;
+mod on_sylvan;
+mod place;
+#[allow(unsafe_code, reason = "system calls that std has no name for")]
+mod probe;
+mod sample;

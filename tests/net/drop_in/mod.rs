@@ -1,0 +1,11 @@
+//! The bodies that are compiled against std and against sylvan.
+//!
+//! What stands above says which `net`, `unix` and `thread` they mean; nothing here may name the one
+//! or the other, except for what both give in the same types: addresses, errors, descriptors.
+#![forbid(unsafe_code)]
+
+mod pairs;
+mod signatures;
+mod tcp_listener;
+
+use super::{everywhere, net, now, settle, thread, unix, until};
