@@ -9,13 +9,10 @@
 //! What no test here may do: leave the loopback, choose a port itself, hold more than 512
 //! descriptors, sleep to wait for a state, or assert how long something took, except that it was
 //! not too short.
-// Not forbidden: `probe` calls the system.
-#![deny(unsafe_code)]
 
 mod on_both;
 mod on_std;
 mod on_sylvan;
 mod place;
-#[allow(unsafe_code, reason = "system calls that std has no name for")]
 mod probe;
 mod sample;

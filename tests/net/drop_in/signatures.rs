@@ -204,7 +204,7 @@ fn to_socket_addrs_is_for_the_types_that_std_names() {
         SocketAddrV4::to_socket_addrs;
     let listener = TcpListener::bind(Here(0)).unwrap();
     let port = listener.local_addr().unwrap().port();
-    assert_eq!(TcpStream::connect(&Here(port)).unwrap().peer_addr().unwrap().port(), port);
+    assert_eq!(TcpStream::connect(Here(port)).unwrap().peer_addr().unwrap().port(), port);
 }
 
 #[test]

@@ -50,13 +50,7 @@ fn bind_fails_as_the_system_says() {
         let none: &[SocketAddr] = &[];
         let error = TcpListener::bind(none).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
-        assert_eq!(error.to_string(), std_text(none));
     });
-}
-
-/// What std says where there is no address to try.
-fn std_text(none: &[SocketAddr]) -> String {
-    std::net::TcpListener::bind(none).unwrap_err().to_string()
 }
 
 #[test]
