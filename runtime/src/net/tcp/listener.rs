@@ -156,6 +156,28 @@ impl TcpListener {
         self.source.get().ttl()
     }
 
+    /// Says whether an IPv6 listener takes no IPv4 connections (`IPV6_V6ONLY`).
+    ///
+    /// # Errors
+    ///
+    /// Always, for it has to be said before the address is bound; std has the method still.
+    #[deprecated(note = "it can only be set before the address is bound")]
+    pub fn set_only_v6(&self, only_v6: bool) -> io::Result<()> {
+        #[allow(deprecated, reason = "it stands for std's")]
+        self.source.get().set_only_v6(only_v6)
+    }
+
+    /// Returns whether an IPv6 listener takes no IPv4 connections.
+    ///
+    /// # Errors
+    ///
+    /// As std's.
+    #[deprecated(note = "it can only be set before the address is bound")]
+    pub fn only_v6(&self) -> io::Result<bool> {
+        #[allow(deprecated, reason = "it stands for std's")]
+        self.source.get().only_v6()
+    }
+
     /// Takes the error that has come to the socket since the last call.
     ///
     /// # Errors
