@@ -6,6 +6,8 @@
 
 mod pairs;
 mod signatures;
+mod stream_ends;
+mod streams;
 mod tcp_listener;
 
 use super::{everywhere, net, now, settle, thread, unix, until};
