@@ -10,9 +10,11 @@
 //! descriptors, sleep to wait for a state, or assert how long something took, except that it was
 //! not too short.
 
+mod blocking;
 mod on_both;
 mod on_std;
 mod on_sylvan;
 mod place;
 mod probe;
+mod resolve;
 mod sample;

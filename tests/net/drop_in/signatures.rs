@@ -137,8 +137,7 @@ fn unix_listener_has_stds_signatures() {
     let _: Gets<UnixListener, unix::SocketAddr> = UnixListener::local_addr;
     let _: Gets<UnixListener, (UnixStream, unix::SocketAddr)> = UnixListener::accept;
     let _: for<'a> fn(&'a UnixListener) -> unix::Incoming<'a> = UnixListener::incoming;
-    let _: for<'a> fn(&'a UnixListener) -> unix::Incoming<'a> =
-        |listener| listener.into_iter();
+    let _: for<'a> fn(&'a UnixListener) -> unix::Incoming<'a> = |listener| listener.into_iter();
     let _: fn(&mut unix::Incoming<'_>) -> Option<Result<UnixStream>> = |all| all.next();
 }
 

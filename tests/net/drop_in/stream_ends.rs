@@ -172,7 +172,8 @@ fn writer_that_waits_is_told_that_the_peer_has_gone() {
         let (mut left, right) = Stream::connected();
         probe::shrink_buffers(&left);
         thread::scope(|scope| {
-            let writer = scope.spawn(move || left.write_all(&sample::bytes(1, 8 << 20)).unwrap_err());
+            let writer =
+                scope.spawn(move || left.write_all(&sample::bytes(1, 8 << 20)).unwrap_err());
             // Some has come, and more than fits is under way.
             (&right).read_exact(&mut [0; 100]).unwrap();
             settle();
