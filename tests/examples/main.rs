@@ -12,6 +12,7 @@
 
 mod channels;
 mod ends;
+mod net;
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
