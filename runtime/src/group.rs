@@ -33,7 +33,7 @@ use crate::thread::{ScopedJoinHandle, Thread};
 pub use race::{Race, race};
 
 /// A group of threads; see [`group`].
-pub struct Group<'scope, 'env: 'scope, E> {
+pub struct Group<'scope, 'env: 'scope, E: 'env> {
     data: ScopeData,
     failure: Mutex<Option<Failure<E>>>,
     limit: OnceLock<Arc<Semaphore>>,
@@ -112,7 +112,7 @@ pub struct GroupHandle<'scope, T>(ScopedJoinHandle<'scope, Option<T>>);
 pub fn group<'env, F, R, E>(f: F) -> Result<R, E>
 where
     F: for<'scope> FnOnce(&'scope Group<'scope, 'env, E>) -> Result<R, E>,
-    E: Send,
+    E: Send + 'env,
 {
     run(CancelKind::Group, Location::caller(), f)
 }
@@ -125,7 +125,7 @@ type Part<T> = Result<Option<T>, Box<Cancelled>>;
 fn run<'env, F, R, E>(kind: CancelKind, site: &'static Location<'static>, f: F) -> Result<R, E>
 where
     F: for<'scope> FnOnce(&'scope Group<'scope, 'env, E>) -> Result<R, E>,
-    E: Send,
+    E: Send + 'env,
 {
     let me = current::me();
     let region = Region::ends(None, None, site);
@@ -164,7 +164,7 @@ where
     }
 }
 
-impl<'scope, 'env, E> Group<'scope, 'env, E> {
+impl<'scope, 'env, E: 'env> Group<'scope, 'env, E> {
     /// A group of `me`, the current thread, whose innermost region is the group's. It must stay
     /// where it is from the first spawn until its scope is closed.
     fn new(
@@ -269,7 +269,7 @@ fn take_turn(limit: Arc<Semaphore>, site: &'static Location<'static>) -> OwnedSe
 /// More than there can be threads.
 const LIMIT_MAX: usize = u32::MAX as usize >> 4;
 
-impl<'scope, 'env, E: Send> Group<'scope, 'env, E> {
+impl<'scope, 'env, E: Send + 'env> Group<'scope, 'env, E> {
     /// Spawns a thread that may borrow from outside of the group. If it returns an error or panics,
     /// the group ends.
     ///

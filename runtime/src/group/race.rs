@@ -44,7 +44,7 @@ pub struct Race<'scope, 'env: 'scope, T>(&'scope Group<'scope, 'env, T>);
 pub fn race<'env, F, T>(f: F) -> T
 where
     F: for<'scope> FnOnce(Race<'scope, 'env, T>),
-    T: Send,
+    T: Send + 'env,
 {
     let outcome = group::run(CancelKind::Race, Location::caller(), |group| {
         f(Race(group));
