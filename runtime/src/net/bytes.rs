@@ -19,8 +19,8 @@ pub(super) fn is_empty(bufs: &[IoSlice<'_>]) -> bool {
     bufs.iter().take(BUFFERS_MAX).all(|buf| buf.is_empty())
 }
 
-/// Writes nothing: the kernel looks whether the stream is still open, and has nothing to wait for
-/// even if the stream is full.
+/// Reads or writes nothing. Of a write, the kernel looks whether the stream is still open; there is
+/// nothing to wait for, even if the stream is full.
 // SUSPENDS
 pub(super) fn without_wait<R>(attempt: impl FnOnce() -> io::Result<R>) -> io::Result<R> {
     door::switch_point();

@@ -14,14 +14,16 @@
 use std::io;
 use std::os::fd::AsFd;
 use std::panic::Location;
+use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::clock;
+use crate::os::Ready;
 use crate::reactor::socket::Socket;
 use crate::sched::door::{self, Descriptor};
-use crate::sched::readiness::{self, Entered, Interest, Readiness, Waiter};
+use crate::sched::readiness::{self, Entered, Interest, Readiness, Seen, Waiter};
 use crate::sched::worker::Core;
 use crate::task::{Cause, Reason, Unlink, WaitKind, current};
 
@@ -158,18 +160,20 @@ impl<S: AsFd> Source<S> {
     ) -> io::Result<R> {
         let seen = match self.begin(interest) {
             Begin::Attempt(seen) => seen,
-            Begin::WaitFirst => return self.perform_waiting(interest, kind, deadline(), attempt),
+            Begin::WaitFirst(seen) => {
+                return self.perform_waiting(interest, kind, deadline(), seen, attempt);
+            }
         };
         match attempt(&self.socket) {
             Err(error) if self.waits_after(&error) => {
                 self.state.readiness.note_dry(interest, seen);
-                self.perform_waiting(interest, kind, deadline(), attempt)
+                self.perform_waiting(interest, kind, deadline(), seen, attempt)
             }
             result => result,
         }
     }
 
-    /// The same for reading from a stream of bytes into `room` bytes. One that gives less is empty
+    /// The same for reading from a stream of bytes into `room` bytes, one at least. One that gives less is empty
     /// then, and the next call waits at once, unless there is news.
     // SUSPENDS
     #[inline]
@@ -180,11 +184,6 @@ impl<S: AsFd> Source<S> {
         room: usize,
         mut attempt: impl FnMut(&S) -> io::Result<usize>,
     ) -> io::Result<usize> {
-        if room == 0 {
-            // There is nothing to wait for.
-            door::switch_point();
-            return attempt(&self.socket);
-        }
         let readiness = &self.state.readiness;
         self.perform(Interest::Read, kind, |socket| {
             let seen = readiness.look(Interest::Read);
@@ -206,7 +205,7 @@ impl<S: AsFd> Source<S> {
         door::switch_point();
         let seen = self.state.readiness.look(interest);
         match seen.is_dry() && !self.is_nonblocking() && !current::green().is_null() {
-            true => Begin::WaitFirst,
+            true => Begin::WaitFirst(seen),
             false => Begin::Attempt(seen),
         }
     }
@@ -225,15 +224,16 @@ impl<S: AsFd> Source<S> {
         interest: Interest,
         kind: WaitKind,
         deadline: Option<Instant>,
+        mut seen: Seen,
         mut attempt: impl FnMut(&S) -> io::Result<R>,
     ) -> io::Result<R> {
         let readiness = &self.state.readiness;
         let reason = self.reason(kind);
         loop {
-            if self.wait(interest, reason, deadline)? == Waited::TimedOut {
+            if self.wait(interest, seen, reason, deadline)? == Waited::TimedOut {
                 return Err(would_block());
             }
-            let seen = readiness.look(interest);
+            seen = readiness.look(interest);
             match attempt(&self.socket) {
                 Err(error) if self.waits_after(&error) => readiness.note_dry(interest, seen),
                 result => {
@@ -248,7 +248,7 @@ impl<S: AsFd> Source<S> {
     #[track_caller]
     fn reason(&self, kind: WaitKind) -> Reason {
         let mut reason = Reason::new(kind, Location::caller());
-        reason.object = std::ptr::from_ref(&*self.state).addr();
+        reason.object = ptr::from_ref(&*self.state).addr();
         reason
     }
 
@@ -257,12 +257,13 @@ impl<S: AsFd> Source<S> {
     fn wait(
         &self,
         interest: Interest,
+        seen: Seen,
         reason: Reason,
         deadline: Option<Instant>,
     ) -> io::Result<Waited> {
         match Core::current().filter(|_| !current::green().is_null()) {
             Some(core) => self.wait_green(core, interest, reason, deadline),
-            None => self.wait_kernel(interest, reason, deadline),
+            None => self.wait_kernel(interest, seen, reason, deadline),
         }
     }
 
@@ -285,11 +286,11 @@ impl<S: AsFd> Source<S> {
             let waiter = Waiter::new(readiness, interest, thread, sequence, Arc::as_ptr(poller));
             match readiness.enter(&waiter) {
                 Entered::Queued => {
-                    let leaving = Leaving { readiness, waiter: &waiter, interest, tries: false, was_woken: false };
-                    let waiter = std::ptr::from_ref(&waiter).cast();
+                    let leaving = Leaving::new(readiness, &waiter, core.seeded.is_none());
+                    let waiter = ptr::from_ref(&waiter).cast();
                     let unlink = Unlink { waiter, call: readiness::leave_leaked };
                     let cause = pending.wait_in_queue(reason, deadline, Some(unlink));
-                    return Ok(leaving.after(cause));
+                    return Ok(leaving.after(cause, deadline));
                 }
                 Entered::TryAgain => {
                     pending.abandon();
@@ -306,42 +307,60 @@ impl<S: AsFd> Source<S> {
     fn wait_kernel(
         &self,
         interest: Interest,
+        seen: Seen,
         reason: Reason,
         deadline: Option<Instant>,
     ) -> io::Result<Waited> {
+        let readiness = &self.state.readiness;
         let me = current::me();
         let doorbell = me.kernel_doorbell()?;
         let pending = door::begin(false);
+        let (thread, sequence) = (pending.header(), pending.sequence());
+        let waiter = Waiter::new(readiness, interest, thread, sequence, ptr::null());
+        if readiness.enter_kernel(&waiter, seen) != Entered::Queued {
+            pending.abandon();
+            return Ok(Waited::TryAgain);
+        }
+        // It also ends its wait itself, so its waiter may be in somebody's hands still.
+        let leaving = Leaving::new(readiness, &waiter, false);
         let (fd, to_write) = (self.socket.as_fd(), interest == Interest::Write);
         let descriptor = Descriptor { fd, to_write, doorbell };
-        match pending.wait_for_descriptor(descriptor, reason, deadline) {
-            Cause::TimedOut if deadline.is_some_and(|at| at <= clock::now()) => {
-                Ok(Waited::TimedOut)
-            }
-            _ => Ok(Waited::TryAgain),
-        }
+        let cause = pending.wait_for_descriptor(descriptor, reason, deadline);
+        Ok(leaving.after(cause, deadline))
+    }
+
+    /// Tells those who wait of an end for which there is no event.
+    pub(crate) fn call_all(&self, read: bool, write: bool) {
+        self.state.readiness.call_all(Ready { read, write, read_ends: true });
     }
 }
 
 enum Begin {
-    Attempt(readiness::Seen),
-    WaitFirst,
+    Attempt(Seen),
+    WaitFirst(Seen),
 }
 
 /// Leaves the queue at the end of a wait, also of one that is unwound.
 struct Leaving<'a> {
     readiness: &'a Readiness,
     waiter: &'a Waiter,
-    interest: Interest,
     /// Whether the thread tries next, and so answers for a wake that was meant for one.
     tries: bool,
+    /// Whether only who takes the waiter out of the queue wakes its thread; and whether that was so.
+    trusts_wakes: bool,
     was_woken: bool,
 }
 
-impl Leaving<'_> {
-    fn after(mut self, cause: Cause) -> Waited {
-        self.tries = cause != Cause::TimedOut;
-        self.was_woken = cause == Cause::Woken;
+impl<'a> Leaving<'a> {
+    fn new(readiness: &'a Readiness, waiter: &'a Waiter, trusts_wakes: bool) -> Leaving<'a> {
+        Leaving { readiness, waiter, tries: false, trusts_wakes, was_woken: false }
+    }
+
+    fn after(mut self, cause: Cause, deadline: Option<Instant>) -> Waited {
+        // A wait may end for nothing before its time.
+        let is_over = || deadline.is_some_and(|at| at <= clock::now());
+        self.tries = cause != Cause::TimedOut || !is_over();
+        self.was_woken = self.trusts_wakes && cause == Cause::Woken;
         if self.tries { Waited::TryAgain } else { Waited::TimedOut }
     }
 }
@@ -349,7 +368,7 @@ impl Leaving<'_> {
 impl Drop for Leaving<'_> {
     fn drop(&mut self) {
         if self.readiness.leave(self.waiter, self.was_woken) && !self.tries {
-            self.readiness.hand_on(self.interest);
+            self.readiness.hand_on(self.waiter.interest());
         }
     }
 }

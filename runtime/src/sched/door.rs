@@ -140,7 +140,7 @@ impl Pending {
     /// The same for a kernel thread, whose wait also ends when `descriptor` is ready.
     // SUSPENDS
     pub(crate) fn wait_for_descriptor(
-        self,
+        &self,
         descriptor: Descriptor<'_>,
         reason: Reason,
         deadline: Option<Instant>,

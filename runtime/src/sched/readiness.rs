@@ -114,7 +114,7 @@ pub(crate) struct Waiter {
     /// Alive as long as the waiter stands in the queue, for its thread waits.
     thread: NonNull<Header>,
     sequence: Sequence,
-    /// The poller by which the waiter is to be told.
+    /// The poller by which the waiter is to be told; null for a kernel thread.
     poller: *const Poller,
     prev: Cell<*const Waiter>,
     next: Cell<*const Waiter>,
@@ -220,8 +220,21 @@ impl Readiness {
         Entered::Queued
     }
 
+    /// Puts the waiter of a kernel thread into the queue, unless there was news since `seen`. That
+    /// thread asks the kernel itself; here it learns what the kernel does not tell.
+    pub(crate) fn enter_kernel(&self, waiter: &Waiter, seen: Seen) -> Entered {
+        let mut queues = self.queues.lock();
+        if self.look(waiter.interest).0 & !DRY != seen.0 & !DRY {
+            return Entered::TryAgain;
+        }
+        queues[waiter.interest as usize].push(waiter);
+        waiter.put(Place::Queued);
+        Entered::Queued
+    }
+
     /// Takes `waiter` out, if it stands in the queue still. True: it was chosen, and owes it to the
-    /// others to try, or to hand the wake on. `was_woken`: its wait was ended by a wake.
+    /// others to try, or to hand the wake on. `was_woken`: its wait was ended by a wake that nobody
+    /// gives but who has taken it out of the queue.
     #[inline]
     pub(crate) fn leave(&self, waiter: &Waiter, was_woken: bool) -> bool {
         // A wake is given to who has been taken out, and whoever gives it does not touch the waiter
@@ -307,6 +320,19 @@ impl Readiness {
             }
         }
         false
+    }
+
+    /// Takes in an end that the kernel tells no poller of: wakes all whom it concerns.
+    #[cold]
+    pub(crate) fn call_all(&self, ready: Ready) {
+        // ORDERING: Relaxed; it is compared only, with itself.
+        let _ = self.deliver(ready, self.latest.load(Ordering::Relaxed).cast_const());
+        let mut more = true;
+        while more {
+            let mut batch = Woken::batch();
+            more = self.call_some(ready, &mut batch);
+            Woken::schedule_all(&mut batch);
+        }
     }
 
     /// Sees to it that the descriptor is registered with `poller`, the current worker's, and no
@@ -431,6 +457,10 @@ impl Waiter {
 }
 
 impl Waiter {
+    pub(crate) fn interest(&self) -> Interest {
+        self.interest
+    }
+
     fn place(&self) -> Place {
         // ORDERING: Relaxed; the lock orders it, or the wake that was given after it.
         match self.place.load(Ordering::Relaxed) {

@@ -111,9 +111,10 @@ const HEIR_ONE_IN: u64 = 4;
 /// One turn in so many looks for events of descriptors.
 const EVENTS_ONE_IN: u64 = 4;
 /// For how long the kernel may keep back what threads have sent each other, by the real clock,
-/// before the virtual one moves, and before a run is given up.
+/// before the virtual one moves, and before a run is given up: TCP asks a full peer again after 0.2
+/// s, and then more and more seldom.
 const EVENTS_LATE: Duration = Duration::from_millis(1);
-const EVENTS_LATE_LAST: Duration = Duration::from_millis(200);
+const EVENTS_LATE_LAST: Duration = Duration::from_secs(3);
 /// One wait in so many ends for nothing, where its caller looks again.
 const SPURIOUS_ONE_IN: u64 = 16;
 /// See the file's comment.

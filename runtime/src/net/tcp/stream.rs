@@ -345,6 +345,9 @@ impl Read for &TcpStream {
     #[track_caller]
     fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
         let room = bytes::room(bufs);
+        if room == 0 {
+            return bytes::without_wait(|| Ok(0));
+        }
         let attempt = |stream: &net::TcpStream| os::receive_vectored(stream.as_fd(), bufs);
         self.source.receive(WaitKind::SocketRead, room, attempt)
     }

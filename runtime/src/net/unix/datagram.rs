@@ -318,6 +318,9 @@ impl UnixDatagram {
     ///
     /// As std's.
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
-        self.source.get().shutdown(how)
+        self.source.get().shutdown(how)?;
+        // As for a stream.
+        self.source.call_all(how != Shutdown::Write, how != Shutdown::Read);
+        Ok(())
     }
 }

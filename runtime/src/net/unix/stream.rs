@@ -197,7 +197,10 @@ impl UnixStream {
     ///
     /// As std's.
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
-        self.source.get().shutdown(how)
+        self.source.get().shutdown(how)?;
+        // Of an end of writing alone the kernel tells no poller of a full Unix stream.
+        self.source.call_all(how != Shutdown::Write, how != Shutdown::Read);
+        Ok(())
     }
 }
 
@@ -265,7 +268,7 @@ impl Read for &UnixStream {
     #[track_caller]
     fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
         if bytes::room(bufs) == 0 {
-            return bytes::without_wait(|| self.source.get().read_vectored(bufs));
+            return bytes::without_wait(|| Ok(0));
         }
         let attempt = |stream: &net::UnixStream| os::receive_vectored(stream.as_fd(), bufs);
         self.source.perform(Interest::Read, WaitKind::SocketRead, attempt)
