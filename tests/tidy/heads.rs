@@ -71,6 +71,7 @@ const UNSAFE_FILES: &[&str] = &[
     "runtime/src/sched/seeded/outsiders/models.rs",
     "runtime/src/sched/seeded/remote.rs",
     "runtime/src/sched/seeded/timers.rs",
+    "runtime/src/sched/share.rs",
     "runtime/src/sched/short_turn.rs",
     "runtime/src/sched/shutdown.rs",
     "runtime/src/sched/slot.rs",

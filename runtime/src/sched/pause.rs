@@ -59,6 +59,11 @@ impl<C: Choices> Worker<C> {
         if core.ready.len() > 0 || !core.mailbox().is_empty() {
             return true;
         }
+        if !core.deque.is_empty() {
+            // It is left to others for a moment; see `share`.
+            std::thread::yield_now();
+            return true;
+        }
         if self.choices.before_sleep(core) == Pause::LookAgain {
             return true;
         }

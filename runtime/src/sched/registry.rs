@@ -57,6 +57,7 @@ impl Core {
         }
         self.registry.set(thread);
         self.count_homed(self.homed.get() + 1);
+        self.note_new_home();
     }
 
     /// The green thread on whose stack `child`, which is at home here, runs, if it does on

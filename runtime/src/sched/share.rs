@@ -1,6 +1,10 @@
 //! Who homes how many: threads never move once they have started, so where they start decides how
 //! evenly the workers are loaded until they end.
 //!
+//! One that homes more, and spawns, hands the new thread to a worker that sleeps: that one would be
+//! woken for it in any case, and would come too late, for a thread that has nothing to wait for first
+//! is started in the next turn.
+//!
 //! Only started threads that wait and go on are a lasting load; so what is compared is how many of
 //! these each worker homes. A worker that homes more than its share leaves unstarted threads where
 //! others can take them, as long as it has other work; and one that homes less takes some, although
@@ -10,32 +14,98 @@
 //! `15 + ready` of them may be left until the deque was empty once. That is `30 + 2 * ready` turns,
 //! after which each fourth takes the oldest of `unstarted`: together `30 + 2 * ready + 4 *
 //! unstarted`, within the bound of `4 * (ready + unstarted) + 61`.
-#![forbid(unsafe_code)]
 
-use std::sync::atomic::Ordering;
+use std::cell::Cell;
+use std::cmp::Ordering;
+use std::ptr::NonNull;
+use std::sync::atomic;
 
+use crate::clock;
 use crate::sched::worker::{Core, Remote};
+use crate::task::Header;
+use crate::task::mailbox::Mailbox;
 
 /// How far from the share a worker is no concern, beside a sixteenth of the share.
-const SLACK: u64 = 4;
+const SLACK: u64 = 2;
+/// A worker looks whether it homes too many at each new one up to so many, then at one in so many.
+const EACH_UP_TO: u64 = 64;
+const ONE_IN: u64 = 8;
 /// How many deque turns may be left to others in any case.
 const LEFT_TURNS: usize = 15;
+
+/// For how long a worker without other work leaves its deque to others: they need some 20 µs to come,
+/// unless the system lets them wait for a processor.
+const LEAVE_NS: u64 = 1_000_000;
+/// After having left it in vain, a worker takes so many threads at once before it tries again: first
+/// one, then twice as many each time, and no more than these.
+const SKIPS_MAX: u32 = 255;
+
+/// How a worker has fared that left its deque to others.
+#[derive(Default)]
+pub(crate) struct Leave {
+    until_ns: Cell<u64>,
+    stolen: Cell<u64>,
+    skip: Cell<u32>,
+    skips: Cell<u32>,
+}
 
 impl Core {
     /// Judges whether this worker homes more than its share; and if it homes less, takes unstarted
     /// threads from the one that homes most.
     pub(crate) fn judge_share(&self) {
+        if self.compare_with_share() == Ordering::Less {
+            self.take_from_the_fullest();
+        }
+    }
+
+    /// The first half of that, when a thread has found its home here.
+    #[inline]
+    pub(super) fn note_new_home(&self) {
+        let homed = self.homed.get();
+        if homed < EACH_UP_TO || homed.is_multiple_of(ONE_IN) {
+            self.compare_with_share();
+        }
+    }
+
+    fn compare_with_share(&self) -> Ordering {
         let remotes = &self.shared.remotes;
         if remotes.len() == 1 {
-            return;
+            return Ordering::Equal;
         }
         let mine = homed(self.remote());
         let all: u64 = remotes.iter().map(homed).sum();
         let share = all / remotes.len() as u64;
         let far = share / 16 + SLACK;
         self.over_share.set(mine > share + far);
-        if mine + far < share {
-            self.take_from_the_fullest();
+        match () {
+            () if mine > share + far => Ordering::Greater,
+            () if mine + far < share => Ordering::Less,
+            () => Ordering::Equal,
+        }
+    }
+
+    /// Hands an unstarted thread to the sleeping worker that homes least, from a worker that homes
+    /// more than its share. False: nobody sleeps who homes less.
+    ///
+    /// To whom it is handed does not matter to the fairness of those who sleep: the worker that
+    /// wakes for it puts it into its deque, where all can see it.
+    #[cold]
+    pub(super) fn hand_to_a_sleeper(&self, thread: NonNull<Header>) -> bool {
+        let mine = self.homed.get();
+        let others = self.shared.remotes.iter().filter(|other| other.mailbox.is_sleeping());
+        let Some(least) = others.min_by_key(|other| homed(other)) else { return false };
+        if homed(least) >= mine {
+            return false;
+        }
+        let mailbox = NonNull::from(&*least.mailbox);
+        // SAFETY: S1: it was made just now, and waits for whoever runs it; S2: the runtime keeps
+        // its mailboxes.
+        match unsafe { Mailbox::push_to_a_sleeper(mailbox, thread) } {
+            Some(mailbox) => {
+                mailbox.wake_owner();
+                true
+            }
+            None => false,
         }
     }
 
@@ -49,6 +119,39 @@ impl Core {
             // On the way nobody could see it: it counts as new work.
             self.offer(job);
         }
+    }
+
+    /// Whether a worker that homes more than its share and has nothing else to do leaves its deque
+    /// to others for a moment still: they are awake and late, or have just been woken.
+    #[cold]
+    pub(crate) fn leaves_the_rest_to_others(&self) -> bool {
+        let leave = &self.leave;
+        if self.deque.is_empty() {
+            leave.until_ns.set(0);
+            return false;
+        }
+        if leave.skip.get() > 0 {
+            leave.skip.set(leave.skip.get() - 1);
+            return false;
+        }
+        let now = clock::now_ns();
+        // ORDERING: Relaxed; a heuristic.
+        let stolen = self.remote().stolen.load(atomic::Ordering::Relaxed);
+        if leave.until_ns.get() == 0 {
+            leave.until_ns.set(now + LEAVE_NS);
+            leave.stolen.set(stolen);
+            self.shared.pick_searcher();
+            return true;
+        }
+        if now < leave.until_ns.get() {
+            return true;
+        }
+        leave.until_ns.set(0);
+        let in_vain = stolen == leave.stolen.get();
+        let skips = if in_vain { (leave.skips.get() * 2 + 1).min(SKIPS_MAX) } else { 0 };
+        leave.skips.set(skips);
+        leave.skip.set(skips);
+        false
     }
 
     /// Whether this turn may be left to others, and if so, leaves it.
@@ -65,5 +168,5 @@ impl Core {
 
 fn homed(remote: &Remote) -> u64 {
     // ORDERING: Relaxed; a heuristic.
-    remote.counters.homed.load(Ordering::Relaxed)
+    remote.counters.homed.load(atomic::Ordering::Relaxed)
 }

@@ -60,14 +60,19 @@ impl Core {
         }
     }
 
-    /// Moves a chain, oldest first, into the ready queue.
+    /// Moves a chain, oldest first, into the ready queue; what has not started, and may run
+    /// anywhere, into the deque.
     pub(crate) fn drain_into_ready(&self, mut chain: *mut Header) {
         while let Some(thread) = NonNull::new(chain) {
             // SAFETY: whoever pushed it keeps it alive until it has run.
             let header = unsafe { thread.as_ref() };
             // ORDERING: Relaxed; the drain has synchronised.
             chain = header.next.load(Ordering::Relaxed);
-            self.ready.push(thread);
+            if header.fiber.get().is_null() {
+                self.offer(Job::thread(thread));
+            } else {
+                self.ready.push(thread);
+            }
         }
     }
 

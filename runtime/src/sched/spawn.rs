@@ -189,9 +189,17 @@ fn publish_at_home(core: &Core, thread: NonNull<Header>, local: bool) {
     record::event(Event::Spawn);
     if local {
         core.ready.push(thread);
-    } else {
-        core.offer(Job::thread(thread));
+        return;
     }
+    // A child of a scope is waited for by its spawner, who may run it in place.
+    if core.over_share.get() {
+        // SAFETY: it was made just now, and nobody else knows it.
+        let is_free = unsafe { thread.as_ref() }.scope.get().is_null();
+        if is_free && core.hand_to_a_sleeper(thread) {
+            return;
+        }
+    }
+    core.offer(Job::thread(thread));
 }
 
 #[inline]

@@ -109,9 +109,13 @@ impl<C: Choices> Worker<C> {
         {
             return Some(next);
         }
-        self.take_ready()
-            .or_else(|| core.take_unstarted(Source::Young))
-            .or_else(|| core.take_injected())
+        if let Some(next) = self.take_ready() {
+            return Some(next);
+        }
+        if core.over_share.get() && core.leaves_the_rest_to_others() {
+            return None;
+        }
+        core.take_unstarted(Source::Young).or_else(|| core.take_injected())
     }
 
     /// A ready thread: the oldest, unless the choices say otherwise.

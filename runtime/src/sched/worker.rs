@@ -27,6 +27,7 @@ use crate::sched::job::Job;
 use crate::sched::loan::Loan;
 use crate::sched::ready::Ready;
 use crate::sched::seeded::Run;
+use crate::sched::share::Leave;
 use crate::sched::shared::{Phase, Shared};
 use crate::sched::slot::SlotCache;
 use crate::stack::{Pool, Stack};
@@ -149,6 +150,7 @@ pub(crate) struct Core {
     /// homes more than its share; see `share`.
     pub(crate) left_turns: Cell<u32>,
     pub(crate) over_share: Cell<bool>,
+    pub(super) leave: Leave,
     /// Pushes to go until the next pick that nothing forces, and how many there were between the
     /// last two; see [`Core::offered`].
     pick_countdown: Cell<u32>,
@@ -226,6 +228,7 @@ impl Core {
             homed: Cell::new(0),
             left_turns: Cell::new(0),
             over_share: Cell::new(false),
+            leave: Leave::default(),
             pick_countdown: Cell::new(0),
             pick_distance: Cell::new(0),
             stolen_at_pick: Cell::new(0),

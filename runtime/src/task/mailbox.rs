@@ -155,6 +155,33 @@ impl Mailbox {
         }
     }
 
+    /// Hands `header` to the owner if it sleeps, and gives the mailbox, for the caller to call
+    /// [`Mailbox::wake_owner`]. `None`: nothing was handed over.
+    ///
+    /// # Safety
+    /// S1 and S2: as for `push`.
+    pub(crate) unsafe fn push_to_a_sleeper(
+        this: NonNull<Mailbox>,
+        header: NonNull<Header>,
+    ) -> Option<Arc<Mailbox>> {
+        // SAFETY: it lies in an `Arc` that lives (S2).
+        unsafe { Arc::increment_strong_count(this.as_ptr()) };
+        // SAFETY: the reference that was counted just now.
+        let mailbox = unsafe { Arc::from_raw(this.as_ptr().cast_const()) };
+        // SAFETY: alive (S1).
+        let next = unsafe { &header.as_ref().next };
+        // ORDERING: Relaxed; published by the CAS below.
+        next.store(EMPTY, Ordering::Relaxed);
+        // ORDERING: as in `push`.
+        let pushed = mailbox.head.compare_exchange(
+            SLEEPING,
+            header.as_ptr(),
+            Ordering::AcqRel,
+            Ordering::Relaxed,
+        );
+        pushed.is_ok().then_some(mailbox)
+    }
+
     /// Makes the owner look round, if it sleeps. True: it slept, and the caller must call
     /// [`Mailbox::wake_owner`].
     #[must_use]
@@ -215,7 +242,7 @@ impl Mailbox {
         self.by_doorbell.load(Ordering::Relaxed)
     }
 
-    /// Whether the owner's announcement still stands. Only the owner calls it.
+    /// Whether the owner's announcement still stands. To others than the owner a hint.
     pub(crate) fn is_sleeping(&self) -> bool {
         // ORDERING: Relaxed; what has come is taken by `drain`, which synchronises.
         self.head.load(Ordering::Relaxed) == SLEEPING
