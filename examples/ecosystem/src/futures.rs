@@ -169,8 +169,8 @@ impl Write for Io {
     }
 
     /// What has been taken is on its way, and nothing need be done for it. Waiting here until it
-    /// has gone would be wrong: the other side may have it, and react to it, before this side knows,
-    /// and `hyper` would be surprised by an answer to what it believes unsent.
+    /// has gone would be wrong: the other side may have it, and hang up, before this side knows,
+    /// and `hyper` would take that for the end of an exchange that it believes unfinished.
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }

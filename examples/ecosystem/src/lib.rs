@@ -1,7 +1,7 @@
 //! Protocols that others have written, over sylvan's sockets.
 //!
-//! A crate that takes any `Read + Write` needs nothing from us: it waits where its stream waits, and
-//! so `rustls` ([`tls`]), `tungstenite` ([`websocket`]) and `httparse` ([`http`]) are simply used.
+//! A crate that takes any `Read + Write` needs nothing from us: it waits where its stream waits.
+//! So `rustls` ([`tls`]), `tungstenite` ([`websocket`]) and `httparse` ([`http`]) are simply used.
 //! `ureq` opens its connections itself and is given a transport ([`agent`]). `hyper` is written for
 //! an executor that polls, and is given one ([`futures`]).
 //!
