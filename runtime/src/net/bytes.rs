@@ -5,9 +5,10 @@
 #![forbid(unsafe_code)]
 
 use std::io::{self, ErrorKind, IoSlice, IoSliceMut, Read, Write};
+use std::os::fd::AsFd;
 
 use crate::os::BUFFERS_MAX;
-use crate::sched::door;
+use crate::reactor::Source;
 
 /// How many bytes one call could read into the buffers.
 pub(super) fn room(bufs: &[IoSliceMut<'_>]) -> usize {
@@ -22,9 +23,12 @@ pub(super) fn is_empty(bufs: &[IoSlice<'_>]) -> bool {
 /// Reads or writes nothing. Of a write, the kernel looks whether the stream is still open; there is
 /// nothing to wait for, even if the stream is full.
 // SUSPENDS
-pub(super) fn without_wait<R>(attempt: impl FnOnce() -> io::Result<R>) -> io::Result<R> {
-    door::switch_point();
-    attempt()
+pub(super) fn without_wait<S: AsFd, R>(
+    source: &Source<S>,
+    attempt: impl FnOnce(&S) -> io::Result<R>,
+) -> io::Result<R> {
+    source.pass();
+    attempt(source.get())
 }
 
 // SUSPENDS

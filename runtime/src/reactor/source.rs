@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::clock;
-use crate::os::Ready;
+use crate::os::{self, Ready};
 use crate::reactor::socket::Socket;
 use crate::sched::door::{self, Descriptor};
 use crate::sched::readiness::{self, Entered, Interest, Readiness, Seen, Waiter};
@@ -198,12 +198,24 @@ impl<S: AsFd> Source<S> {
         })
     }
 
+    /// Passes the switch point of a call. One that is not to wait does not switch
+    /// either: its caller may hold a lock over it that others of this worker wait for.
+    // SUSPENDS
+    #[inline]
+    pub(crate) fn pass(&self) {
+        match self.is_nonblocking() {
+            true => door::charge(),
+            false => door::switch_point(),
+        }
+    }
+
     /// How a call begins: whether it attempts at once.
     // SUSPENDS
     #[inline]
     fn begin(&self, interest: Interest) -> Begin {
-        door::switch_point();
-        let seen = self.state.readiness.look(interest);
+        let readiness = &self.state.readiness;
+        self.pass();
+        let seen = readiness.look(interest);
         match seen.is_dry() && !self.is_nonblocking() && !current::green().is_null() {
             true => Begin::WaitFirst(seen),
             false => Begin::Attempt(seen),
@@ -261,9 +273,13 @@ impl<S: AsFd> Source<S> {
         reason: Reason,
         deadline: Option<Instant>,
     ) -> io::Result<Waited> {
-        match Core::current().filter(|_| !current::green().is_null()) {
+        let waited = match Core::current().filter(|_| !current::green().is_null()) {
             Some(core) => self.wait_green(core, interest, reason, deadline),
             None => self.wait_kernel(interest, seen, reason, deadline),
+        };
+        match waited {
+            Err(error) if os::is_exhaustion(&error) => Ok(pause(reason, deadline)),
+            waited => waited,
         }
     }
 
@@ -370,6 +386,21 @@ impl Drop for Leaving<'_> {
         if self.readiness.leave(self.waiter, self.was_woken) && !self.tries {
             self.readiness.hand_on(self.waiter.interest());
         }
+    }
+}
+
+/// Waits for a moment, where the process has no descriptors left for what a wait stands on. A thread
+/// that has a socket already is not to fail for want of more.
+// SUSPENDS
+#[cold]
+fn pause(reason: Reason, deadline: Option<Instant>) -> Waited {
+    const PAUSE: Duration = Duration::from_millis(10);
+    door::switch_point();
+    let end = [clock::deadline_in(PAUSE), deadline].into_iter().flatten().min();
+    door::wait_unannounced(false, reason, end);
+    match deadline.is_some_and(|at| at <= clock::now()) {
+        true => Waited::TimedOut,
+        false => Waited::TryAgain,
     }
 }
 

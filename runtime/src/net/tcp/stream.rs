@@ -258,7 +258,8 @@ impl TcpStream {
         self.source.get().take_error()
     }
 
-    /// Says whether calls are to fail with `WouldBlock` instead of waiting.
+    /// Says whether calls are to fail with `WouldBlock` instead of waiting. Such calls do not switch
+    /// to other threads either, and cut nobody off.
     ///
     /// It holds for this handle alone, not for its clones, and for calls that begin afterwards.
     ///
@@ -346,7 +347,7 @@ impl Read for &TcpStream {
     fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
         let room = bytes::room(bufs);
         if room == 0 {
-            return bytes::without_wait(|| Ok(0));
+            return bytes::without_wait(&self.source, |_| Ok(0));
         }
         let attempt = |stream: &net::TcpStream| os::receive_vectored(stream.as_fd(), bufs);
         self.source.receive(WaitKind::SocketRead, room, attempt)
@@ -403,7 +404,7 @@ impl Write for &TcpStream {
     #[track_caller]
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
         if buf.is_empty() {
-            return bytes::without_wait(|| self.source.get().write(buf));
+            return bytes::without_wait(&self.source, |mut stream| stream.write(buf));
         }
         let attempt = |stream: &net::TcpStream| os::send(stream.as_fd(), buf);
         self.source.perform(Interest::Write, WaitKind::SocketWrite, attempt)
@@ -412,7 +413,7 @@ impl Write for &TcpStream {
     #[track_caller]
     fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
         if bytes::is_empty(bufs) {
-            return bytes::without_wait(|| self.source.get().write_vectored(bufs));
+            return bytes::without_wait(&self.source, |mut stream| stream.write_vectored(bufs));
         }
         let attempt = |stream: &net::TcpStream| os::send_vectored(stream.as_fd(), bufs);
         self.source.perform(Interest::Write, WaitKind::SocketWrite, attempt)

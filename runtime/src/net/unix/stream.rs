@@ -177,7 +177,8 @@ impl UnixStream {
         self.source.get().take_error()
     }
 
-    /// Says whether calls are to fail with `WouldBlock` instead of waiting.
+    /// Says whether calls are to fail with `WouldBlock` instead of waiting. Such calls do not switch
+    /// to other threads either, and cut nobody off.
     ///
     /// It holds for this handle alone, not for its clones, and for calls that begin afterwards.
     ///
@@ -268,7 +269,7 @@ impl Read for &UnixStream {
     #[track_caller]
     fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
         if bytes::room(bufs) == 0 {
-            return bytes::without_wait(|| Ok(0));
+            return bytes::without_wait(&self.source, |_| Ok(0));
         }
         let attempt = |stream: &net::UnixStream| os::receive_vectored(stream.as_fd(), bufs);
         self.source.perform(Interest::Read, WaitKind::SocketRead, attempt)
@@ -325,7 +326,7 @@ impl Write for &UnixStream {
     #[track_caller]
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
         if buf.is_empty() {
-            return bytes::without_wait(|| self.source.get().write(buf));
+            return bytes::without_wait(&self.source, |mut stream| stream.write(buf));
         }
         let attempt = |stream: &net::UnixStream| os::send(stream.as_fd(), buf);
         self.source.perform(Interest::Write, WaitKind::SocketWrite, attempt)
@@ -334,7 +335,7 @@ impl Write for &UnixStream {
     #[track_caller]
     fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
         if bytes::is_empty(bufs) {
-            return bytes::without_wait(|| self.source.get().write_vectored(bufs));
+            return bytes::without_wait(&self.source, |mut stream| stream.write_vectored(bufs));
         }
         let attempt = |stream: &net::UnixStream| os::send_vectored(stream.as_fd(), bufs);
         self.source.perform(Interest::Write, WaitKind::SocketWrite, attempt)
