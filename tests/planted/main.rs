@@ -8,6 +8,7 @@
 mod channels;
 mod ends;
 mod locks;
+mod net;
 mod sync;
 mod wakes;
 

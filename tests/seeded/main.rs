@@ -4,6 +4,7 @@
 mod bad_input;
 mod fairness;
 mod faults;
+mod net;
 mod repeat;
 mod replay;
 mod stuck;
