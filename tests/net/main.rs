@@ -19,3 +19,4 @@ mod place;
 mod probe;
 mod resolve;
 mod sample;
+mod traits;

@@ -6,7 +6,7 @@
 use std::ffi::{c_int, c_void};
 use std::io;
 use std::net::Shutdown;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 /// Lets the next close of a TCP socket send a reset instead of an end.
 pub(crate) fn reset_when_closed(socket: &impl AsFd) {
@@ -14,9 +14,10 @@ pub(crate) fn reset_when_closed(socket: &impl AsFd) {
     set_option(socket, libc::SO_LINGER, &linger);
 }
 
-/// Makes the buffers of both directions as small as the system lets them be.
+/// Makes the buffers of both directions small. Not as small as can be: then TCP goes on by its
+/// timers, a fifth of a second each.
 pub(crate) fn shrink_buffers(socket: &impl AsFd) {
-    let size: c_int = 1;
+    let size: c_int = 8192;
     set_option(socket, libc::SO_SNDBUF, &size);
     set_option(socket, libc::SO_RCVBUF, &size);
 }
@@ -77,4 +78,10 @@ fn set_option<T>(socket: &impl AsFd, name: c_int, value: &T) {
     // SAFETY: the value is `length` bytes long and lives as long as the call, which only reads it.
     let result = unsafe { libc::setsockopt(fd, libc::SOL_SOCKET, name, value, length) };
     assert_eq!(result, 0, "{}", io::Error::last_os_error());
+}
+
+/// Owns a descriptor again that was given out as a number.
+pub(crate) fn take(number: RawFd) -> OwnedFd {
+    // SAFETY: the callers have it from `into_raw_fd`, and give it nobody else.
+    unsafe { OwnedFd::from_raw_fd(number) }
 }

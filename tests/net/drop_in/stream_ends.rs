@@ -77,7 +77,7 @@ fn shutdown_of_both_ends_readers_and_writers_that_wait() {
         probe::shrink_buffers(&left);
         thread::scope(|scope| {
             let reader = scope.spawn(|| (&left).read(&mut [0; 4]).unwrap());
-            let writer = scope.spawn(|| (&left).write_all(&sample::bytes(1, 8 << 20)).unwrap_err());
+            let writer = scope.spawn(|| (&left).write_all(&sample::bytes(1, 1 << 20)).unwrap_err());
             settle();
             left.shutdown(Shutdown::Both).unwrap();
             assert_eq!(reader.join().unwrap(), 0);
@@ -173,7 +173,7 @@ fn writer_that_waits_is_told_that_the_peer_has_gone() {
         probe::shrink_buffers(&left);
         thread::scope(|scope| {
             let writer =
-                scope.spawn(move || left.write_all(&sample::bytes(1, 8 << 20)).unwrap_err());
+                scope.spawn(move || left.write_all(&sample::bytes(1, 1 << 20)).unwrap_err());
             // Some has come, and more than fits is under way.
             (&right).read_exact(&mut [0; 100]).unwrap();
             settle();

@@ -118,7 +118,7 @@ fn megabytes_go_both_ways_at_once_through_one_socket_of_two_threads() {
 
 #[test]
 fn small_buffers_cut_what_is_written_and_lose_nothing() {
-    const LENGTH: usize = 200_000;
+    const LENGTH: usize = 60_000;
     with_streams!(Stream, {
         let (left, mut right) = Stream::connected();
         probe::shrink_buffers(&left);
@@ -128,7 +128,7 @@ fn small_buffers_cut_what_is_written_and_lose_nothing() {
                 let (bytes, mut written, mut calls) = (sample::bytes(3, LENGTH), 0, 0);
                 while written < LENGTH {
                     // Not all at once, which some systems take in one call that waits.
-                    let end = LENGTH.min(written + 50_000);
+                    let end = LENGTH.min(written + 15_000);
                     let count = (&left).write(&bytes[written..end]).unwrap();
                     assert!(count != 0, "a write of bytes writes some");
                     written += count;
