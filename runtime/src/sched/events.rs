@@ -98,7 +98,7 @@ impl Core {
 /// Wakes those who wait for one event. The threads of this worker become ready, and so do those of
 /// others who wait for the same descriptor.
 #[inline]
-fn deliver(poller: &Arc<Poller>, key: Key, ready: Ready) {
+pub(super) fn deliver(poller: &Arc<Poller>, key: Key, ready: Ready) {
     let visit = |target: Target| {
         // SAFETY: a readiness is pinned and alive while its key is in force, which it is as long as
         // the table is locked.
