@@ -107,7 +107,9 @@ pub(super) fn deliver(poller: &Arc<Poller>, key: Key, ready: Ready) {
         let unwatched = (delivered.then == Then::Unwatch).then(|| readiness.fd());
         (delivered, unwatched)
     };
-    let Some(Delivered { woken: [reader, writer], then }) = poller.visit(key, visit) else { return };
+    let Some(Delivered { woken: [reader, writer], then }) = poller.visit(key, visit) else {
+        return;
+    };
     if let Some(reader) = reader {
         reader.schedule();
     }

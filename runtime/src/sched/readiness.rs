@@ -370,9 +370,7 @@ impl Readiness {
         //
         // ORDERING: Relaxed; each of these looks takes a lock.
         self.latest.store(Arc::as_ptr(poller).cast_mut(), Ordering::Relaxed);
-        let is_here = |home: &Home| {
-            Arc::ptr_eq(&home.poller, poller) && poller.knows(home.key)
-        };
+        let is_here = |home: &Home| Arc::ptr_eq(&home.poller, poller) && poller.knows(home.key);
         if !homes.iter().any(is_here) {
             let added = poller.add(fd, NonNull::from(self).cast());
             let key = added.inspect_err(|_| {

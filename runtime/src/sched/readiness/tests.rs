@@ -90,7 +90,7 @@ impl World {
         }
         let reason = door::reason(WaitKind::SocketRead);
         assert_eq!(pending.wait_in_queue(reason, None, None), Cause::Woken);
-        self.readiness.leave(&waiter);
+        self.readiness.leave(&waiter, false);
     }
 
     fn waiter(&self, interest: Interest, pending: &door::Pending) -> Waiter {
@@ -177,6 +177,6 @@ fn writer_is_woken_beside_readers_whose_time_is_over() {
         far.write_all(&[7]).unwrap();
         world.collect();
     });
-    assert!(!world.readiness.leave(&reader), "chosen, though its wait had ended");
+    assert!(!world.readiness.leave(&reader, false), "chosen, though its wait had ended");
     pending.abandon();
 }

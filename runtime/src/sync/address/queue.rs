@@ -24,8 +24,8 @@ use std::ptr;
 
 use crate::primitives::{Cell, const_fn};
 use crate::sched::woken::Woken;
-use crate::sync::address::{Leave, Request};
 use crate::short_lock::{ShortGuard, ShortLock};
+use crate::sync::address::{Leave, Request};
 use crate::task::{Header, Sequence};
 
 /// One who waits: lies on the stack of the thread that does. What others write lies in lines of its
