@@ -135,7 +135,7 @@ impl World {
             let waiter = self.waiter(worker, interest, &pending);
             match self.readiness.enter(&waiter) {
                 Entered::Queued => {
-                    let leaving = Leaving(&self.readiness, &waiter, false);
+                    let leaving = Leaving(&self.readiness, &waiter, false, false);
                     let unlink = Unlink { waiter: (&raw const waiter).cast(), call: leave_leaked };
                     let reason = door::reason(WaitKind::SocketRead);
                     let cause = pending.wait_in_queue(reason, deadline, Some(unlink));
@@ -172,18 +172,19 @@ impl World {
 }
 
 /// As in `reactor::Source`.
-struct Leaving<'a>(&'a Readiness, &'a Waiter, bool);
+struct Leaving<'a>(&'a Readiness, &'a Waiter, bool, bool);
 
 impl Leaving<'_> {
     fn after(mut self, cause: Cause) -> bool {
         self.2 = cause != Cause::TimedOut;
+        self.3 = cause == Cause::Woken;
         self.2
     }
 }
 
 impl Drop for Leaving<'_> {
     fn drop(&mut self) {
-        if self.0.leave(self.1) && !self.2 {
+        if self.0.leave(self.1, self.3) && !self.2 {
             self.0.hand_on(self.1.interest);
         }
     }
