@@ -10,6 +10,7 @@
 //! descriptors, sleep to wait for a state, or assert how long something took, except that it was
 //! not too short.
 
+mod beyond;
 mod blocking;
 mod kernel_threads;
 mod on_both;

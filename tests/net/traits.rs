@@ -60,7 +60,10 @@ fn iterators_have_stds_traits() {
     let of_std = traits_of!(stds::Incoming<'static>);
     assert_eq!(traits_of!(ours::Incoming<'static>), of_std);
     let of_std = traits_of!(stds_unix::Incoming<'static>);
-    assert_eq!(traits_of!(ours_unix::Incoming<'static>), of_std);
+    let mut of_ours = traits_of!(ours_unix::Incoming<'static>);
+    // std has promised that for the other one alone.
+    of_ours.retain(|name| *name != "FusedIterator");
+    assert_eq!(of_ours, of_std);
     assert!(implements!(ours::Incoming<'static>: std::iter::FusedIterator));
 }
 
