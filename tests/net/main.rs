@@ -11,6 +11,7 @@
 //! not too short.
 
 mod blocking;
+mod faults;
 mod on_both;
 mod on_std;
 mod on_sylvan;
