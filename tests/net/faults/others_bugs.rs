@@ -92,7 +92,7 @@ fn start(kind: Kind, f: impl FnOnce() + Send + 'static) -> std::thread::JoinHand
     })
 }
 
-const LENGTH: usize = 2 << 20;
+const LENGTH: usize = 1 << 20;
 
 fn write_all(mut stream: impl Write, number: u8) {
     sample::bytes(number, LENGTH).chunks(10_000).for_each(|it| stream.write_all(it).unwrap());

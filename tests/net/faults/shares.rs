@@ -74,7 +74,7 @@ fn input_comes_to_another_worker_when_the_first_one_computes() {
 
 #[test]
 fn room_for_output_comes_to_another_worker_when_the_first_one_computes() {
-    const LENGTH: usize = 8 * MEGABYTE;
+    const LENGTH: usize = 4 * MEGABYTE;
     let (stream, peer) = with_std_peer();
     on_a_worker_and_beside_it_when_it_computes(
         move |round| (&stream).write_all(&sample::bytes(round as u8, LENGTH)).unwrap(),
@@ -104,7 +104,7 @@ fn connections_come_to_another_worker_when_the_first_one_computes() {
 /// The socket stays with the first worker, whose thread waits for it still.
 #[test]
 fn writer_goes_on_though_the_worker_of_the_reader_computes() {
-    const LENGTH: usize = 8 * MEGABYTE;
+    const LENGTH: usize = 4 * MEGABYTE;
     let (stream, peer) = with_std_peer();
     let stream = Arc::new(stream);
     let reads = Arc::new(std::sync::Mutex::new(None));
