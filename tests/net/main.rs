@@ -12,6 +12,7 @@
 
 mod beyond;
 mod blocking;
+mod faults;
 mod kernel_threads;
 mod on_both;
 mod on_std;

@@ -6,11 +6,16 @@
 //!
 //! `SYLVAN_STRESS_SEED` brings a run's choices back (not its interleaving), `SYLVAN_STRESS_SECONDS`
 //! says how long all shapes together take; the default is 3.
-#![forbid(unsafe_code)]
 
+// Two of the tests of sockets: a raised limit of descriptors, and clients that do it wrong.
+#[path = "../net/faults/allowance.rs"]
+mod allowance;
 mod channels;
+#[path = "../net/faults/clients.rs"]
+mod clients;
 mod ends;
 mod locks;
+mod net;
 mod threads;
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -23,15 +28,25 @@ fn variable(name: &str) -> Option<u64> {
     Some(text.parse().unwrap_or_else(|_| panic!("{name}={text:?} is no whole number")))
 }
 
+/// What the choices come from: the variable, or the clock.
+fn seed() -> u64 {
+    let clock = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
+    let seed = variable("SYLVAN_STRESS_SEED").unwrap_or(clock.as_nanos() as u64);
+    eprintln!("SYLVAN_STRESS_SEED={seed}");
+    seed
+}
+
+/// How long a test goes on.
+fn seconds() -> u64 {
+    variable("SYLVAN_STRESS_SECONDS").unwrap_or(3)
+}
+
 /// Runs `storm` on a runtime of each shape, each until the deadline that it is given, again and
 /// again until the time is over.
 fn storms(storm: impl Fn(Shape, Runtime, Random, Instant)) {
-    let clock = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
-    let seed = variable("SYLVAN_STRESS_SEED").unwrap_or(clock.as_nanos() as u64);
-    let seconds = variable("SYLVAN_STRESS_SECONDS").unwrap_or(3);
+    let (seed, seconds) = (seed(), seconds());
     let limit = Duration::from_secs(seconds + 60);
     let _watchdog = Watchdog::with_limit(format!("SYLVAN_STRESS_SEED={seed}"), limit);
-    eprintln!("SYLVAN_STRESS_SEED={seed}");
     let mut random = Random::new(seed);
     let end = Instant::now() + Duration::from_secs(seconds);
     let slice = Duration::from_millis(200).min(Duration::from_secs(seconds) / 5);

@@ -136,6 +136,8 @@ const UNSAFE_FILES: &[&str] = &[
     "tests/death.rs",
     "tests/fork.rs",
     "tests/limits.rs",
+    "tests/net/faults/allowance.rs",
+    "tests/net/faults/kernel.rs",
     "tests/support/mod.rs",
 ];
 
