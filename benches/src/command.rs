@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::row::Scale;
-use crate::{counted, load, measure, report, runner, suites};
+use crate::{counted, load, measure, report, runner, suites, wire};
 
 const USAGE: &str = "\
 usage: cargo bench -p sylvan-bench -- [SUITE...] [--quick] [--rounds=N] [--workers=N,N...]
@@ -63,6 +63,7 @@ fn carry_out(words: &[&str]) -> Result<(), String> {
             let options = parse(rest)?;
             measure::one(row, peer, options.scale, &options.workers)
         }
+        ["serve", rest @ ..] => wire::serve::command(rest),
         ["callgrind", what, count] => counted::run(what, count),
         ["list"] => {
             println!("{}", suites::NAMES.join("\n"));

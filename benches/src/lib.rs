@@ -28,6 +28,7 @@ mod runner;
 mod stats;
 mod suites;
 mod toil;
+mod wire;
 
 use std::process::ExitCode;
 

@@ -88,3 +88,29 @@ pub(crate) fn stay_on(processors: &[usize]) {
     // SAFETY: the set is ours and of that size.
     unsafe { libc::sched_setaffinity(0, size_of_val(&set), &set) };
 }
+
+/// The number of this kernel thread.
+pub(crate) fn kernel_thread() -> u64 {
+    // SAFETY: touches no memory of ours.
+    unsafe { libc::gettid() as u64 }
+}
+
+/// How many descriptors this process, and those that it will start, can have.
+pub(crate) fn descriptors_max() -> usize {
+    descriptor_limits().rlim_max as usize
+}
+
+/// Lets this process, and those that it will start, have so many.
+pub(crate) fn allow_all_descriptors() {
+    let most = descriptor_limits().rlim_max;
+    let limits = libc::rlimit { rlim_cur: most, rlim_max: most };
+    // SAFETY: the limits are ours and are only read.
+    unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limits) };
+}
+
+fn descriptor_limits() -> libc::rlimit {
+    let mut limits = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the place for the answer is ours.
+    unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limits) };
+    limits
+}

@@ -1,10 +1,13 @@
-//! What the kernel says about this process and the machine: memory, mappings, switches, time.
+//! What the kernel says about this process, a server's and the machine: memory, mappings, switches,
+//! time.
 //!
 //! All from `/proc`, read as text. A file that is not there is a panic: the rows that read it have
 //! nothing to say without it, and the child's panic becomes the cell's error.
 #![forbid(unsafe_code)]
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 fn read(path: &str) -> String {
@@ -19,8 +22,14 @@ fn field(text: &str, key: &str) -> Option<u64> {
 
 /// Bytes of resident memory and of the page tables below it.
 pub(crate) fn resident_bytes() -> u64 {
-    let status = read("/proc/self/status");
-    let kib = |key| field(&status, key).unwrap_or_else(|| panic!("no {key} in /proc/self/status"));
+    resident_bytes_of("self")
+}
+
+/// The same of a process by its number.
+pub(crate) fn resident_bytes_of(process: &str) -> u64 {
+    let path = format!("/proc/{process}/status");
+    let status = read(&path);
+    let kib = |key| field(&status, key).unwrap_or_else(|| panic!("no {key} in {path}"));
     (kib("VmRSS") + kib("VmPTE")) << 10
 }
 
@@ -48,12 +57,29 @@ pub(crate) fn other_threads() -> Others {
         }
         // A kernel thread that ended meanwhile has nothing to say.
         let Ok(status) = fs::read_to_string(task.join("status")) else { continue };
-        let Ok(times) = fs::read_to_string(task.join("schedstat")) else { continue };
+        let Some(ran) = ran(&task) else { continue };
         others.sleeps += field(&status, "voluntary_ctxt_switches").unwrap_or(0);
-        let ran = times.split_whitespace().next().and_then(|ns| ns.parse().ok());
-        others.ran += Duration::from_nanos(ran.unwrap_or(0));
+        others.ran += ran;
     }
     others
+}
+
+/// Processor time of each kernel thread of another process, by its number.
+pub(crate) fn cpu_time_by_thread(process: u32) -> BTreeMap<u64, Duration> {
+    let path = format!("/proc/{process}/task");
+    let entries = fs::read_dir(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let times = entries.filter_map(|entry| {
+        let task = entry.expect("the list of tasks can be read").path();
+        let number = task.file_name()?.to_str()?.parse().ok()?;
+        Some((number, ran(&task)?))
+    });
+    times.collect()
+}
+
+/// Processor time of the kernel thread with this folder; none if it has ended.
+fn ran(task: &Path) -> Option<Duration> {
+    let times = fs::read_to_string(task.join("schedstat")).ok()?;
+    times.split_whitespace().next()?.parse().ok().map(Duration::from_nanos)
 }
 
 /// Bytes of memory that the machine can still give.

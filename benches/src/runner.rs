@@ -46,6 +46,12 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
         versions: machine::versions(),
         rows: Vec::new(),
     };
+    if wants_net(options) {
+        match elsewhere::build_go() {
+            Ok(version) => drop(run.versions.insert("go".to_owned(), version)),
+            Err(reason) => eprintln!("The server in Go is LEFT OUT of the suite net: {reason}"),
+        }
+    }
     print!("{}", table::header(&run));
     for mut row in suites::all(options.scale, &options.workers) {
         if !wanted(&row, options) {
@@ -78,6 +84,11 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
 fn wanted(row: &Row, options: &Options) -> bool {
     let named = options.suites.iter().any(|suite| suite == row.suite);
     named || options.suites.is_empty() || row.suite == "floors"
+}
+
+/// Whether servers of other peers than sylvan are measured.
+fn wants_net(options: &Options) -> bool {
+    !options.plain && (options.suites.is_empty() || options.suites.iter().any(|s| s == "net"))
 }
 
 fn write_files(folder: &Path, run: &Run) -> Result<(), String> {

@@ -14,6 +14,7 @@ const UNSAFE_FILES: &[&str] = &[
     "benches/src/peers/threads.rs",
     "benches/src/suites/floors.rs",
     "benches/src/suites/wake.rs",
+    "benches/src/wire/system.rs",
     "runtime-macros/tests/ui/fail/main_signature.rs",
     "runtime/src/channel/broadcast.rs",
     "runtime/src/channel/future.rs",

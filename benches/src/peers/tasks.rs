@@ -47,7 +47,7 @@ pub(crate) struct Tokio<const MULTI: bool>(tokio::runtime::Runtime);
 pub(crate) type TokioMulti = Tokio<true>;
 pub(crate) type TokioCurrent = Tokio<false>;
 
-fn tokio_builder(multi: bool, workers: usize) -> tokio::runtime::Builder {
+pub(crate) fn tokio_builder(multi: bool, workers: usize) -> tokio::runtime::Builder {
     if !multi {
         return tokio::runtime::Builder::new_current_thread();
     }

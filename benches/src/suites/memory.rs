@@ -28,7 +28,7 @@ pub(super) fn rows(scale: Scale) -> Vec<Row> {
 
 /// What a stack of 256 KiB needs when its first page is touched: that page, and of the page that
 /// holds the entries for 2 MiB an eighth.
-const STACK: Floor = Floor::Value(4.5, "a page, and an eighth of a page of entries");
+pub(super) const STACK: Floor = Floor::Value(4.5, "a page, and an eighth of a page of entries");
 const TIME: Floor = Floor::Sum(&[(floors::PAGE, 1.0), (floors::GUARD, 1.0)]);
 
 fn waiting(title: &'static str, count: u64, limited: bool) -> Row {

@@ -9,6 +9,7 @@ mod gathering;
 mod idle;
 mod imbalance;
 mod memory;
+mod net;
 mod park;
 mod seeded;
 mod spawn;
@@ -22,7 +23,7 @@ mod yields;
 use crate::row::{Row, Scale};
 
 /// The names by which suites are chosen.
-pub(crate) const NAMES: [&str; 16] = [
+pub(crate) const NAMES: [&str; 17] = [
     "floors",
     "yield",
     "park",
@@ -38,6 +39,7 @@ pub(crate) const NAMES: [&str; 16] = [
     "start",
     "idle",
     "seeded",
+    "net",
     "cforall",
 ];
 
@@ -58,6 +60,7 @@ pub(crate) fn all(scale: Scale, workers: &[usize]) -> Vec<Row> {
     rows.extend(start::rows());
     rows.extend(idle::rows(scale));
     rows.extend(seeded::rows());
+    rows.extend(net::rows(scale, workers));
     rows.extend(cforall::rows(scale, workers));
     rows
 }
