@@ -260,14 +260,17 @@ impl Readiness {
                 word.store(next, Ordering::Relaxed);
             }
         }
-        let mut places = batch.iter_mut();
+        let mut count = 0;
         for interest in [Interest::Read, Interest::Write] {
             let told = if interest == Interest::Read { ready.read } else { ready.write };
             let place = if ends { Place::Called } else { Place::Chosen };
             let queue = &mut queues[interest as usize];
             while told && !queue.is_empty() {
-                let Some(room) = places.next() else { return Delivered::InPart };
-                *room = queue.wake_first(place);
+                let Some(room) = batch.get_mut(count) else { return Delivered::InPart };
+                // No place is left free for nobody: whoever schedules the batch stops at it.
+                let Some(woken) = queue.wake_first(place) else { break };
+                *room = Some(woken);
+                count += 1;
                 if !ends {
                     break;
                 }
