@@ -14,6 +14,8 @@
 //! What this file must never do: say who waits, or wake anybody; it only knows an address that it
 //! gives back.
 
+#[cfg(all(loom, test))]
+pub(crate) mod modelled;
 #[cfg(sylvan_portable_reactor)]
 mod portable;
 #[cfg(test)]
@@ -28,9 +30,11 @@ use std::time::Duration;
 use crate::os::{Doorbell, Ready};
 use crate::short_lock::ShortLock;
 
-#[cfg(not(sylvan_portable_reactor))]
+#[cfg(not(any(sylvan_portable_reactor, all(loom, test))))]
 use crate::os::{Epoll as Backend, Events as BackendEvents};
-#[cfg(sylvan_portable_reactor)]
+#[cfg(all(loom, test))]
+use modelled::{Backend, Events as BackendEvents};
+#[cfg(all(sylvan_portable_reactor, not(all(loom, test))))]
 use portable::{Backend, Events as BackendEvents};
 
 /// Whether the end of the peer's sending, and urgent data, come as such. Where they do not, a short
@@ -179,6 +183,14 @@ impl Poller {
         if let Err(error) = self.backend.wait(&mut events.0, timeout) {
             crate::os::abort_with(&format!("a worker cannot wait for its descriptors: {error}"));
         }
+    }
+}
+
+#[cfg(all(loom, test))]
+impl Poller {
+    /// The kernel's side, for a model's worker, which waits there alone.
+    pub(crate) fn modelled(&self) -> &Backend {
+        &self.backend
     }
 }
 

@@ -98,7 +98,7 @@ impl Core {
 
 /// Wakes those who wait for one event. The threads of this worker become ready, and so do those of
 /// others who wait for the same descriptor.
-fn deliver(poller: &Arc<Poller>, key: Key, ready: Ready) {
+pub(super) fn deliver(poller: &Arc<Poller>, key: Key, ready: Ready) {
     let mut is_rest = false;
     loop {
         // One for each direction, nearly always.

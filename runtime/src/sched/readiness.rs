@@ -37,6 +37,8 @@
 
 #[cfg(all(loom, test))]
 mod models;
+#[cfg(all(not(loom), test))]
+mod tests;
 
 use std::cell::Cell;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
@@ -174,7 +176,7 @@ impl Readiness {
     /// The word before an attempt.
     #[inline]
     pub(crate) fn look(&self, interest: Interest) -> Seen {
-        // ORDERING: Acquire; the attempt that follows must not come before it.
+        // ORDERING: Acquire; pairs with `deliver`. The attempt that follows must not come before it.
         Seen(self.words[interest as usize].load(Ordering::Acquire))
     }
 
@@ -253,11 +255,17 @@ impl Readiness {
             let told = [(ready.read, Interest::Read), (ready.write, Interest::Write)];
             for (_, interest) in told.iter().filter(|(told, _)| *told) {
                 let word = &self.words[*interest as usize];
-                // ORDERING: Relaxed; see `look`. Nobody but us changes the tick, for the lock is
-                // held, and a DRY that is noted between the two is over.
+                // ORDERING: Relaxed; nobody but us changes the tick, for the lock is held, and a DRY
+                // that is noted between the two is over.
                 let old = word.load(Ordering::Relaxed);
                 let next = (old.wrapping_add(TICK) & !DRY) | if ends { ENDS } else { 0 };
-                word.store(next, Ordering::Relaxed);
+                // ORDERING: Release; who sees the tick must see what the event is about. The kernel
+                // looks at some sockets without a lock, which would order the two.
+                #[cfg(not(loom))]
+                word.store(next, Ordering::Release);
+                // No store, for loom lets an exchange miss one.
+                #[cfg(loom)]
+                word.swap(next, Ordering::Release);
             }
         }
         let mut count = 0;
