@@ -186,14 +186,6 @@ impl Poller {
     }
 }
 
-#[cfg(all(loom, test))]
-impl Poller {
-    /// The kernel's side, for a model's worker, which waits there alone.
-    pub(crate) fn modelled(&self) -> &Backend {
-        &self.backend
-    }
-}
-
 #[cold]
 fn full() -> io::Error {
     io::Error::other("a worker watches at most 4294967295 descriptors")
