@@ -176,7 +176,7 @@ impl Readiness {
     /// The word before an attempt.
     #[inline]
     pub(crate) fn look(&self, interest: Interest) -> Seen {
-        // ORDERING: Acquire; pairs with `deliver`. The attempt that follows must not come before it.
+        // ORDERING: Acquire; pairs with `deliver`. The attempt after it must not come before it.
         Seen(self.words[interest as usize].load(Ordering::Acquire))
     }
 
@@ -255,8 +255,8 @@ impl Readiness {
             let told = [(ready.read, Interest::Read), (ready.write, Interest::Write)];
             for (_, interest) in told.iter().filter(|(told, _)| *told) {
                 let word = &self.words[*interest as usize];
-                // ORDERING: Relaxed; nobody but us changes the tick, for the lock is held, and a DRY
-                // that is noted between the two is over.
+                // ORDERING: Relaxed; nobody but us changes the tick, for the lock is held, and a
+                // DRY that is noted between the two is over.
                 let old = word.load(Ordering::Relaxed);
                 let next = (old.wrapping_add(TICK) & !DRY) | if ends { ENDS } else { 0 };
                 // ORDERING: Release; who sees the tick must see what the event is about. The kernel

@@ -142,8 +142,7 @@ impl World {
             match self.readiness.enter(&waiter) {
                 Entered::Queued => {
                     let leaving = Leaving(&self.readiness, &waiter, false);
-                    let unlink =
-                        Unlink { waiter: (&raw const waiter).cast(), call: leave_leaked };
+                    let unlink = Unlink { waiter: (&raw const waiter).cast(), call: leave_leaked };
                     let reason = door::reason(WaitKind::SocketRead);
                     let cause = pending.wait_in_queue(reason, deadline, Some(unlink));
                     return leaving.after(cause);
