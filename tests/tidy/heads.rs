@@ -65,6 +65,8 @@ const UNSAFE_FILES: &[&str] = &[
     "runtime/src/sched/many_to_one.rs",
     "runtime/src/sched/one_to_one.rs",
     "runtime/src/sched/readiness.rs",
+    "runtime/src/sched/readiness/models.rs",
+    "runtime/src/sched/readiness/tests.rs",
     "runtime/src/sched/ready.rs",
     "runtime/src/sched/registry.rs",
     "runtime/src/sched/report.rs",

@@ -10,11 +10,10 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::os::Ready;
-use crate::primitives::{AtomicBool, Bell, Mutex, MutexGuard, Ordering};
+use crate::primitives::{AtomicBool, Mutex, MutexGuard, Ordering};
 
 /// The number of the descriptor that there is. All others are doorbells, which a model has no use
 /// for.
@@ -36,16 +35,14 @@ impl Events {
 /// The kernel's side of a poller.
 pub(crate) struct Backend {
     number: usize,
-    bell: Arc<Bell>,
 }
 
 impl Backend {
     pub(crate) fn new() -> io::Result<Backend> {
-        let bell = Arc::new(Bell::new());
         let mut kernel = kernel();
         let number = kernel.watches.len();
-        kernel.watches.push(Watch { bell: bell.clone(), key: None, edge: None });
-        Ok(Backend { number, bell })
+        kernel.watches.push(Watch { key: None, edge: None });
+        Ok(Backend { number })
     }
 
     pub(crate) fn add(&self, fd: BorrowedFd<'_>, key: u64) -> io::Result<()> {
@@ -77,15 +74,6 @@ impl Backend {
         }
         Ok(())
     }
-
-    /// Waits until there may be an edge, or until [`Backend::ring`].
-    pub(crate) fn wait_for_edge(&self) {
-        self.bell.wait();
-    }
-
-    pub(crate) fn ring(&self) {
-        self.bell.ring();
-    }
 }
 
 struct Kernel {
@@ -98,7 +86,6 @@ struct Kernel {
 }
 
 struct Watch {
-    bell: Arc<Bell>,
     key: Option<u64>,
     edge: Option<Ready>,
 }
@@ -132,7 +119,6 @@ impl Watch {
     fn note(&mut self, ready: Ready) {
         if ready.read || ready.write {
             self.edge = Some(ready);
-            self.bell.ring();
         }
     }
 }

@@ -14,7 +14,7 @@ use loom::thread::{self, JoinHandle};
 use super::{Entered, Interest, Readiness, Waiter, leave_leaked};
 use crate::os::Doorbell;
 use crate::poller::{Events, Poller, modelled};
-use crate::primitives::{AtomicBool, Ordering, check_within};
+use crate::primitives::check_within;
 use crate::sched::cut::Shield;
 use crate::sched::{door, events};
 use crate::sync::address::models::{ends_cancelled, some_time, spawn_canceller};
@@ -24,8 +24,10 @@ use crate::task::{Cause, Unlink, WaitKind};
 struct World {
     readiness: Readiness,
     pollers: Vec<Arc<Poller>>,
-    /// Whether the workers go home.
-    stopped: AtomicBool,
+    /// Whether it may be registered anew while the model runs.
+    registers: bool,
+    /// How many workers collect events; those after them compute all the time.
+    collecting: usize,
 }
 
 // SAFETY: everything in it is shared outside of models, too.
@@ -33,43 +35,42 @@ unsafe impl Send for World {}
 // SAFETY: as above.
 unsafe impl Sync for World {}
 
-/// The threads of the workers.
-struct Workers(Arc<World>, Vec<JoinHandle<()>>);
-
 impl World {
-    fn new(workers: usize) -> Arc<World> {
+    fn new(workers: usize, collecting: usize, is_watched: bool) -> Arc<World> {
         // SAFETY: no system call of a model is given its number.
         let fd = unsafe { BorrowedFd::borrow_raw(modelled::FD) };
         let poller = |_| Arc::new(Poller::new(&Doorbell::new().unwrap()).unwrap());
         Arc::new(World {
             readiness: Readiness::new(fd),
             pollers: (0..workers).map(poller).collect(),
-            stopped: AtomicBool::new(false),
+            registers: workers > 1 || !is_watched,
+            collecting,
         })
     }
 
-    /// Starts the workers, who deliver what comes. The first does `first` before.
-    fn start(self: &Arc<World>, first: impl Fn() + Send + 'static) -> Workers {
-        let mut first = Some(first);
-        let threads = (0..self.pollers.len()).map(|worker| {
-            let (world, first) = (self.clone(), first.take());
-            thread::spawn(move || {
-                first.inspect(|first| first());
-                world.run(worker);
-            })
-        });
-        Workers(self.clone(), threads.collect())
+    /// The same where the first worker watches it already.
+    fn watched(workers: usize) -> Arc<World> {
+        let world = World::new(workers, workers, true);
+        world.follow(0);
+        world
     }
 
-    fn run(&self, worker: usize) {
-        loop {
-            self.pollers[worker].modelled().wait_for_edge();
-            self.collect(worker);
-            // ORDERING: Acquire; pairs with `Workers::end`.
-            if self.stopped.load(Ordering::Acquire) {
-                return;
-            }
-        }
+    /// The same with another worker, which computes all the time.
+    fn watched_beside_a_busy_worker() -> Arc<World> {
+        let world = World::new(2, 1, true);
+        world.follow(0);
+        world
+    }
+
+    /// A thread in which things happen, each of which all workers see after it.
+    fn happens<const N: usize>(self: &Arc<World>, things: [fn(); N]) -> JoinHandle<()> {
+        let world = self.clone();
+        thread::spawn(move || things.iter().for_each(|thing| world.happens_here(*thing)))
+    }
+
+    fn happens_here(&self, thing: fn()) {
+        thing();
+        (0..self.collecting).for_each(|worker| self.collect(worker));
     }
 
     fn collect(&self, worker: usize) {
@@ -80,9 +81,14 @@ impl World {
         }
     }
 
+    /// Has it watched by `worker`, which sees at once what has come before.
     fn follow(&self, worker: usize) {
+        let poller = &self.pollers[worker];
         // SAFETY: S1: pinned by the `Arc`, and there is no real descriptor.
-        unsafe { self.readiness.follow(&self.pollers[worker]) }.unwrap();
+        unsafe { self.readiness.follow(poller) }.unwrap();
+        if self.registers && worker < self.collecting {
+            self.collect(worker);
+        }
     }
 
     /// As `Source::perform`. `None`: the time is over.
@@ -190,106 +196,104 @@ impl Drop for Leaving<'_> {
     }
 }
 
-impl Workers {
-    fn end(self) {
-        // ORDERING: Release; pairs with `World::run`.
-        self.0.stopped.store(true, Ordering::Release);
-        for poller in &self.0.pollers {
-            poller.modelled().ring();
-        }
-        for thread in self.1 {
-            thread.join().unwrap();
-        }
-    }
+fn byte() {
+    modelled::push(1);
+}
+
+fn two_bytes() {
+    modelled::push(2);
 }
 
 #[test]
 fn byte_that_meets_an_attempt_ends_the_wait() {
-    check_within(3, || {
-        let world = World::new(1);
-        let workers = world.start(|| modelled::push(1));
+    check_within(4, || {
+        let world = World::new(1, 1, false);
+        let happens = world.happens([byte]);
         assert_eq!(world.read(0, 1, None), Some(1));
-        workers.end();
+        happens.join().unwrap();
     });
 }
 
 #[test]
 fn byte_that_meets_an_attempt_without_a_lock_ends_the_wait() {
-    check_within(3, || {
-        let world = World::new(1);
-        world.follow(0);
-        world.collect(0);
-        let workers = world.start(|| modelled::push(1));
+    check_within(4, || {
+        let world = World::watched(1);
+        let happens = world.happens([byte]);
         let attempt = || modelled::take_after_a_look(1);
         assert_eq!(world.perform(0, Interest::Read, None, attempt), Some(1));
-        workers.end();
+        happens.join().unwrap();
     });
 }
 
 #[test]
 fn byte_that_meets_a_short_read_is_read_next() {
     check_within(3, || {
-        let world = World::new(1);
-        world.follow(0);
-        let workers = world.start(|| {
-            modelled::push(1);
-            modelled::push(1);
-        });
+        let world = World::watched(1);
+        let happens = world.happens([byte, byte]);
         let mut sum = 0;
         while sum < 2 {
             sum += world.read(0, 4, None).unwrap();
         }
-        workers.end();
+        happens.join().unwrap();
     });
 }
 
 #[test]
 fn end_that_meets_a_short_read_is_read_next() {
     check_within(3, || {
-        let world = World::new(1);
-        world.follow(0);
-        let workers = world.start(|| {
-            modelled::push(1);
-            modelled::end();
-        });
+        let world = World::watched(1);
+        let happens = world.happens([byte, modelled::end]);
         assert_eq!(world.read(0, 4, None), Some(1));
         assert_eq!(world.read(0, 4, None), Some(0));
-        workers.end();
+        happens.join().unwrap();
+    });
+}
+
+#[test]
+fn end_that_is_told_with_the_last_byte_is_read_next() {
+    check_within(3, || {
+        let world = World::watched(1);
+        let happens = world.happens([|| {
+            modelled::push(1);
+            modelled::end();
+        }]);
+        assert_eq!(world.read(0, 4, None), Some(1));
+        assert_eq!(world.read(0, 4, None), Some(0));
+        happens.join().unwrap();
     });
 }
 
 #[test]
 fn two_bytes_of_one_edge_go_to_two_readers() {
     check_within(2, || {
-        let world = World::new(1);
-        let workers = world.start(|| modelled::push(2));
+        let world = World::watched(1);
+        let happens = world.happens([two_bytes]);
         let other = world.reads(0, 1);
         assert_eq!(world.read(0, 1, None), Some(1));
         assert_eq!(other.join().unwrap(), 1);
-        workers.end();
+        happens.join().unwrap();
     });
 }
 
 #[test]
 fn byte_that_meets_a_deadline_goes_to_the_next_reader() {
     check_within(2, || {
-        let world = World::new(1);
-        let workers = world.start(|| modelled::push(1));
-        let timed = world.reads_in_time(0);
+        let world = World::watched(1);
+        let happens = world.happens([byte]);
         let patient = world.reads(0, 1);
-        if timed.join().unwrap().is_some() {
-            modelled::push(1);
+        if world.read(0, 1, some_time()).is_some() {
+            world.happens_here(byte);
         }
         assert_eq!(patient.join().unwrap(), 1);
-        workers.end();
+        happens.join().unwrap();
     });
 }
 
 #[test]
 fn byte_that_meets_a_cancellation_goes_to_the_next_reader() {
-    check_within(2, || {
-        let world = World::new(1);
-        let workers = world.start(|| modelled::push(1));
+    check_within(1, || {
+        let world = World::watched(1);
+        let happens = world.happens([byte]);
         let patient = world.reads(0, 1);
         let canceller = spawn_canceller();
         let mut read = None;
@@ -297,87 +301,101 @@ fn byte_that_meets_a_cancellation_goes_to_the_next_reader() {
         canceller.join().unwrap();
         let _shield = Shield::raise();
         if read.is_some() {
-            modelled::push(1);
+            world.happens_here(byte);
         }
         assert_eq!(patient.join().unwrap(), 1);
-        workers.end();
+        happens.join().unwrap();
     });
 }
 
 #[test]
 fn byte_that_meets_a_leaked_reader_goes_to_the_next_one() {
     check_within(2, || {
-        let world = World::new(1);
-        world.follow(0);
+        let world = World::watched(1);
         let seen = world.readiness.look(Interest::Read);
         world.readiness.note_dry(Interest::Read, seen);
         let pending = door::begin_in_call();
         let waiter = world.waiter(0, Interest::Read, &pending);
         assert_eq!(world.readiness.enter(&waiter), Entered::Queued);
-        let workers = world.start(|| modelled::push(1));
+        let happens = world.happens([byte]);
         let patient = world.reads(0, 1);
         // As `shutdown::abandon` does for a thread that never goes on.
         // SAFETY: S1: it lives in this frame.
         unsafe { leave_leaked((&raw const waiter).cast()) };
         pending.abandon();
         assert_eq!(patient.join().unwrap(), 1);
-        workers.end();
+        happens.join().unwrap();
     });
 }
 
 #[test]
 fn end_is_read_by_everybody() {
     check_within(2, || {
-        let world = World::new(1);
-        let workers = world.start(modelled::end);
-        let others = [world.reads(0, 1), world.reads(0, 1)];
+        let world = World::watched(1);
+        let happens = world.happens([modelled::end]);
+        let other = world.reads(0, 1);
         assert_eq!(world.read(0, 1, None), Some(0));
-        for other in others {
-            assert_eq!(other.join().unwrap(), 0);
+        assert_eq!(other.join().unwrap(), 0);
+        happens.join().unwrap();
+    });
+}
+
+/// A thread of the second worker that is about to wait.
+fn takes_it(world: &Arc<World>) -> JoinHandle<()> {
+    let world = world.clone();
+    thread::spawn(move || world.follow(1))
+}
+
+#[test]
+fn socket_that_a_busy_worker_takes_meanwhile_is_read_here() {
+    check_within(2, || {
+        let world = World::watched_beside_a_busy_worker();
+        let happens = world.happens([byte]);
+        let takes = takes_it(&world);
+        assert_eq!(world.read(0, 1, None), Some(1));
+        takes.join().unwrap();
+        happens.join().unwrap();
+    });
+}
+
+#[test]
+fn socket_that_is_watched_here_for_nobody_any_more_is_watched_again() {
+    check_within(2, || {
+        let world = World::watched_beside_a_busy_worker();
+        let happens = world.happens([byte, byte]);
+        let takes = takes_it(&world);
+        let mut count = world.read(0, 1, some_time()).unwrap_or(0);
+        while count < 2 {
+            count += world.read(0, 1, None).unwrap();
         }
-        workers.end();
+        takes.join().unwrap();
+        happens.join().unwrap();
     });
 }
 
 #[test]
-fn socket_that_two_workers_read_moves_and_loses_nothing() {
+fn two_bytes_go_to_readers_of_two_workers() {
     check_within(1, || {
-        let world = World::new(2);
-        let workers = world.start(|| modelled::push(2));
+        let world = World::watched(2);
+        let happens = world.happens([two_bytes]);
         let other = world.reads(1, 1);
         assert_eq!(world.read(0, 1, None), Some(1));
         assert_eq!(other.join().unwrap(), 1);
-        workers.end();
-    });
-}
-
-#[test]
-fn socket_that_comes_back_to_a_worker_is_watched_there_again() {
-    check_within(1, || {
-        let world = World::new(2);
-        let workers = world.start(|| ());
-        let other = world.reads(1, 1);
-        // Waits there, or does not, and may leave it watched for nobody.
-        let early = world.read(0, 1, some_time());
-        assert_eq!(early, None, "nothing has come yet");
-        modelled::push(2);
-        assert_eq!(world.read(0, 1, None), Some(1));
-        assert_eq!(other.join().unwrap(), 1);
-        workers.end();
+        happens.join().unwrap();
     });
 }
 
 #[test]
 fn writer_is_woken_beside_a_reader_whose_time_is_over() {
     check_within(2, || {
-        let world = World::new(1);
-        let workers = world.start(|| {
+        let world = World::watched(1);
+        let happens = world.happens([|| {
             modelled::push(1);
             modelled::make_room();
-        });
+        }]);
         let timed = world.reads_in_time(0);
         assert_eq!(world.perform(0, Interest::Write, None, modelled::write), Some(()));
         timed.join().unwrap();
-        workers.end();
+        happens.join().unwrap();
     });
 }

@@ -13,8 +13,8 @@ use loom::thread;
 
 use super::{Mailbox, Message, Pushed};
 use crate::primitives::{check, fence};
-use crate::task::HeaderRef;
 use crate::task::header::Header;
+use crate::task::{Accepts, Cause, Commit, Duty, HeaderRef, State};
 
 struct World {
     mailbox: Arc<Mailbox>,
@@ -207,5 +207,33 @@ fn push_against_close_is_given_or_refused() {
         let taken = pusher.join().unwrap();
         assert_eq!(taken.iter().filter(|taken| **taken).count(), given);
         assert!(!taken[1] || taken[0], "closed once is closed for good");
+    });
+}
+
+#[test]
+fn waker_of_a_kernel_thread_learns_on_what_it_sleeps() {
+    check(|| {
+        let shared = Arc::new((State::running(), Mailbox::new()));
+        // As the door of a kernel thread: a wait for a descriptor, and then one for a wake alone.
+        for by_doorbell in [true, false] {
+            let (state, mailbox) = &*shared;
+            let sequence = state.begin_wait(Accepts::new(false, false, false));
+            let waker = thread::spawn({
+                let shared = shared.clone();
+                move || {
+                    if shared.0.wake(sequence) == Duty::Schedule {
+                        shared.1.wake_owner();
+                    }
+                }
+            });
+            mailbox.sleep_by(by_doorbell);
+            if state.commit_wait() == Commit::Waiting {
+                while state.life() == "waiting" {
+                    mailbox.bells[usize::from(by_doorbell)].wait();
+                }
+            }
+            assert_eq!(state.cause(), Cause::Woken);
+            waker.join().unwrap();
+        }
     });
 }
