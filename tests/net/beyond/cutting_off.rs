@@ -179,9 +179,13 @@ fn datagram_calls_are_cut_off_and_take_nothing_along() {
                 assert_eq!(pair.0.recv(&mut [0; 9]).unwrap(), 3);
             });
         }
-        let send: fn(&(UnixDatagram, UnixDatagram)) = |pair| while pair.0.send(b"x").is_ok() {};
+        let send: fn(&(UnixDatagram, UnixDatagram)) =
+            |pair| while pair.0.send(&[0; 5000]).is_ok() {};
         expect_cut_off(UnixDatagram::pair().unwrap(), send, |pair| {
-            pair.1.recv(&mut [0; 9]).unwrap();
+            pair.1.set_nonblocking(true).unwrap();
+            while pair.1.recv(&mut [0; 5000]).is_ok() {}
+            pair.0.send(b"abc").unwrap();
+            assert_eq!(pair.1.recv(&mut [0; 9]).unwrap(), 3);
         });
     });
 }
