@@ -66,6 +66,7 @@ const UNSAFE_FILES: &[&str] = &[
     "runtime/src/sched/one_to_one.rs",
     "runtime/src/sched/readiness.rs",
     "runtime/src/sched/readiness/models.rs",
+    "runtime/src/sched/readiness/queue.rs",
     "runtime/src/sched/readiness/tests.rs",
     "runtime/src/sched/ready.rs",
     "runtime/src/sched/registry.rs",
@@ -139,8 +140,10 @@ const UNSAFE_FILES: &[&str] = &[
     "tests/death.rs",
     "tests/fork.rs",
     "tests/limits.rs",
+    "tests/net/drop_in/signatures.rs",
     "tests/net/faults/allowance.rs",
     "tests/net/faults/kernel.rs",
+    "tests/net/probe.rs",
     "tests/support/mod.rs",
 ];
 

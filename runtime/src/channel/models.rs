@@ -14,7 +14,7 @@ use crate::channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, bounded, 
 use crate::primitives::check_within;
 use crate::sched::cut::Shield;
 use crate::sched::cut::models::in_cancelled_region;
-use crate::sync::address::models::{SOME_TIME, ends_cancelled, spawn_canceller};
+use crate::sched::door::models::{SOME_TIME, ends_cancelled, spawn_canceller};
 
 /// A thread that sends `message`, and gives it back if it could not.
 pub(super) fn sends(sender: &Sender<u32>, message: u32) -> JoinHandle<Result<(), u32>> {

@@ -11,7 +11,7 @@ use loom::thread;
 
 use super::{Call, block_on, into_waker};
 use crate::primitives::{Ordering, check, check_within};
-use crate::sync::address::models::{ends_cancelled, spawn_canceller};
+use crate::sched::door::models::{ends_cancelled, spawn_canceller};
 
 /// What others do, in the order in which they say it.
 struct World {

@@ -33,15 +33,16 @@ pub(crate) use linux::{
         map_count_used, map_reserve, protect_none, unmap,
     },
     net::{
-        BUFFERS_MAX, accept, accept_unix, connect, connect_unix, is_connecting, is_exhaustion,
-        receive, receive_from, receive_from_unix, receive_vectored, send, send_to, send_to_unix,
-        send_vectored, stream_socket, unix_stream_socket,
+        BUFFERS_MAX, accept, accept_unix, connect, connect_unix, has_read_end, is_connecting,
+        is_exhaustion, no_listener, receive, receive_from, receive_from_unix, receive_vectored,
+        send, send_to, send_to_unix, send_vectored, stream_socket, unix_stream_socket,
     },
     thread::{at_fork_in_child, at_thread_exit, set_timer_slack, timer_slack},
     trace::{Frame, locate, visit_frames},
 };
 
 #[cfg(all(target_os = "linux", not(sylvan_portable_reactor)))]
+#[cfg_attr(loom, allow(unused_imports, reason = "models have no kernel"))]
 pub(crate) use linux::epoll::{Epoll, Events};
 
 #[cfg(test)]

@@ -24,6 +24,7 @@ use crate::os::{self, Ready};
 use crate::reactor::socket::Socket;
 use crate::sched::door::{self, Descriptor};
 use crate::sched::readiness::{self, Entered, Interest, Readiness, Seen, Waiter};
+use crate::sched::start;
 use crate::sched::worker::Core;
 use crate::task::{Cause, Reason, Unlink, WaitKind, current};
 
@@ -273,6 +274,10 @@ impl<S: AsFd> Source<S> {
         reason: Reason,
         deadline: Option<Instant>,
     ) -> io::Result<Waited> {
+        if start::is_forked_child() {
+            // The poller would be the parent's.
+            return Err(start::forked_error());
+        }
         let waited = match Core::current().filter(|_| !current::green().is_null()) {
             Some(core) => self.wait_green(core, interest, reason, deadline),
             None => self.wait_kernel(interest, seen, reason, deadline),

@@ -13,6 +13,9 @@
 //! stack across the door. User code never runs here, apart from what an unwinding runs.
 #![forbid(unsafe_code)]
 
+#[cfg(all(loom, test))]
+pub(crate) mod models;
+
 use std::cell::Cell;
 use std::os::fd::BorrowedFd;
 use std::panic::Location;

@@ -1,5 +1,5 @@
 //! A worker and the descriptors for which its threads wait: it collects events before it sleeps,
-//! sleeps until there are some, and while it is busy looks for them every 200 µs.
+//! sleeps until there are some, and while it is busy looks for them every 500 µs.
 //!
 //! The poller and its doorbell are made when the first thread waits for a descriptor; a worker
 //! without descriptors has none and sleeps on a futex. What has come wakes threads, and these go
@@ -27,7 +27,7 @@ pub(crate) struct Watch {
 }
 
 /// A busy worker looks for events about that often: a look that finds none costs 0.1 µs.
-const LOOK_NS: u64 = 200_000;
+const LOOK_NS: u64 = 500_000;
 
 impl Watch {
     pub(crate) fn new() -> Watch {

@@ -21,7 +21,7 @@
 //!
 //! *One is woken, not all*: whoever was woken and leaves the direction not DRY hands the wake on to
 //! the next, and so does whoever leaves without trying. An end or an error concerns everybody, and
-//! then all are woken.
+//! then all are woken. Where threads of several workers wait, each worker's event wakes its own first.
 //!
 //! *A descriptor follows those who wait*, so that a worker that computes delays the input of its
 //! own threads only: a thread that waits has the descriptor registered with its own worker, and
@@ -37,21 +37,23 @@
 
 #[cfg(all(loom, test))]
 mod models;
+mod queue;
 #[cfg(all(not(loom), test))]
 mod tests;
 
-use std::cell::Cell;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 
 use crate::os::Ready;
 use crate::poller::{Key, Poller};
-use crate::primitives::{AtomicPtr, AtomicU8, AtomicU32, Ordering};
+use crate::primitives::{AtomicPtr, AtomicU32, Ordering};
 use crate::sched::start;
 use crate::sched::woken::Woken;
 use crate::short_lock::ShortLock;
-use crate::task::{Header, Sequence};
+
+pub(crate) use queue::Waiter;
+use queue::{Place, Queue};
 
 /// One of the two directions in which a descriptor can be ready.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -97,42 +99,6 @@ struct Homes {
 struct Home {
     poller: Arc<Poller>,
     key: Key,
-}
-
-/// The waiters of one direction, oldest first.
-struct Queue {
-    first: *const Waiter,
-    last: *const Waiter,
-}
-
-// SAFETY: the waiters lie on stacks of threads that wait until they are taken out, and are touched
-// under the lock of the queues only.
-unsafe impl Send for Queue {}
-
-/// One who waits. It lies on the stack of its thread, and stays there until it has left the queue.
-pub(crate) struct Waiter {
-    readiness: *const Readiness,
-    interest: Interest,
-    /// Alive as long as the waiter stands in the queue, for its thread waits.
-    thread: NonNull<Header>,
-    sequence: Sequence,
-    /// The poller by which the waiter is to be told; null for a kernel thread.
-    poller: *const Poller,
-    prev: Cell<*const Waiter>,
-    next: Cell<*const Waiter>,
-    /// Written under the lock of the queues.
-    place: AtomicU8,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(u8)]
-enum Place {
-    Outside,
-    Queued,
-    /// Taken out by an event, which has woken this one alone.
-    Chosen,
-    /// Taken out by an event that concerns everybody.
-    Called,
 }
 
 /// What became of the wish to wait.
@@ -270,7 +236,7 @@ impl Readiness {
     }
 
     fn wake_next(&self, interest: Interest) {
-        let woken = self.queues.lock()[interest as usize].wake_first(Place::Chosen);
+        let woken = self.queues.lock()[interest as usize].wake_first(Place::Chosen, ptr::null());
         if let Some(woken) = woken {
             woken.schedule();
         }
@@ -298,7 +264,8 @@ impl Readiness {
             #[cfg(loom)]
             word.swap(next, Ordering::Release);
             if !ready.read_ends {
-                woken[interest as usize] = queues[interest as usize].wake_first(Place::Chosen);
+                woken[interest as usize] =
+                    queues[interest as usize].wake_first(Place::Chosen, poller);
             }
         }
         // ORDERING: Relaxed; whoever registers it here writes that before it locks the table.
@@ -323,7 +290,7 @@ impl Readiness {
             while told && !queue.is_empty() {
                 let Some(place) = batch.get_mut(filled) else { return true };
                 // What stands behind an empty place is not scheduled.
-                *place = queue.wake_first(Place::Called);
+                *place = queue.wake_first(Place::Called, ptr::null());
                 filled += usize::from(place.is_some());
             }
         }
@@ -441,48 +408,6 @@ impl Homes {
     }
 }
 
-impl Waiter {
-    pub(crate) fn new(
-        readiness: &Readiness,
-        interest: Interest,
-        thread: &Header,
-        sequence: Sequence,
-        poller: *const Poller,
-    ) -> Waiter {
-        Waiter {
-            readiness,
-            interest,
-            thread: NonNull::from(thread),
-            sequence,
-            poller,
-            prev: Cell::new(ptr::null()),
-            next: Cell::new(ptr::null()),
-            place: AtomicU8::new(Place::Outside as u8),
-        }
-    }
-}
-
-impl Waiter {
-    pub(crate) fn interest(&self) -> Interest {
-        self.interest
-    }
-
-    fn place(&self) -> Place {
-        // ORDERING: Relaxed; the lock orders it, or the wake that was given after it.
-        match self.place.load(Ordering::Relaxed) {
-            place if place == Place::Queued as u8 => Place::Queued,
-            place if place == Place::Chosen as u8 => Place::Chosen,
-            place if place == Place::Called as u8 => Place::Called,
-            _ => Place::Outside,
-        }
-    }
-
-    fn put(&self, place: Place) {
-        // ORDERING: Relaxed; as above.
-        self.place.store(place as u8, Ordering::Relaxed);
-    }
-}
-
 /// Takes the waiter of a thread that is leaked out of its queue, and hands its wake on. For
 /// [`Unlink`](crate::task::Unlink).
 ///
@@ -495,72 +420,5 @@ pub(crate) unsafe fn leave_leaked(waiter: *const ()) {
     let readiness = unsafe { &*waiter.readiness };
     if readiness.leave(waiter, false) {
         readiness.hand_on(waiter.interest);
-    }
-}
-
-impl Queue {
-    const fn new() -> Queue {
-        Queue { first: ptr::null(), last: ptr::null() }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.first.is_null()
-    }
-
-    fn push(&mut self, waiter: &Waiter) {
-        waiter.prev.set(self.last);
-        waiter.next.set(ptr::null());
-        // SAFETY: what stands in the queue lives until it has left.
-        match unsafe { self.last.as_ref() } {
-            Some(last) => last.next.set(waiter),
-            None => self.first = waiter,
-        }
-        self.last = waiter;
-    }
-
-    /// # Safety
-    /// S1: `waiter` stands in this queue.
-    unsafe fn remove(&mut self, waiter: &Waiter) {
-        let (prev, next) = (waiter.prev.get(), waiter.next.get());
-        // SAFETY: neighbours in the queue live until they have left.
-        match unsafe { prev.as_ref() } {
-            Some(prev) => prev.next.set(next),
-            None => self.first = next,
-        }
-        // SAFETY: as above.
-        match unsafe { next.as_ref() } {
-            Some(next) => next.prev.set(prev),
-            None => self.last = prev,
-        }
-    }
-
-    /// Takes out and wakes the oldest whose wait has not ended otherwise.
-    fn wake_first(&mut self, place: Place) -> Option<Woken> {
-        loop {
-            // SAFETY: what stands in the queue lives until it has left.
-            let waiter = unsafe { self.first.as_ref() }?;
-            // SAFETY: S1: it is the first.
-            unsafe { self.remove(waiter) };
-            // SAFETY: its thread waits, or is about to leave, for which it needs the lock that the
-            // caller holds; so both live.
-            let thread = unsafe { waiter.thread.as_ref() };
-            waiter.put(place);
-            match Woken::wake(thread, waiter.sequence) {
-                Some(woken) => return Some(woken),
-                None => waiter.put(Place::Outside),
-            }
-        }
-    }
-
-    fn has_waiter_of(&self, poller: *const Poller) -> bool {
-        let mut at = self.first;
-        // SAFETY: as above.
-        while let Some(waiter) = unsafe { at.as_ref() } {
-            if waiter.poller == poller {
-                return true;
-            }
-            at = waiter.next.get();
-        }
-        false
     }
 }

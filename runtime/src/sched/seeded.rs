@@ -109,7 +109,7 @@ const HOLD_TURNS_MAX: u32 = 4;
 /// One joiner in so many takes over the slice of the thread that it waited for.
 const HEIR_ONE_IN: u64 = 4;
 /// One turn in so many looks for events of descriptors.
-const EVENTS_ONE_IN: u64 = 4;
+const EVENTS_ONE_IN: u64 = 2;
 /// For how long the kernel may keep back what threads have sent each other, by the real clock,
 /// before the virtual one moves, and before a run is given up: TCP asks a full peer again after 0.2
 /// s, and then more and more seldom.

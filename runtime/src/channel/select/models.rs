@@ -8,7 +8,7 @@ use loom::thread;
 use crate::channel::models::{left, receives, receives_in_time, sends};
 use crate::channel::{Receiver, Select, Sender, bounded, select, unbounded};
 use crate::primitives::check_within;
-use crate::sync::address::models::{SOME_TIME, ends_cancelled, spawn_canceller};
+use crate::sched::door::models::{SOME_TIME, ends_cancelled, spawn_canceller};
 
 /// Unwinds with `value` in hand.
 fn drop_unwinding<V>(value: V) {

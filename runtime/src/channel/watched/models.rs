@@ -6,7 +6,7 @@ use loom::thread;
 
 use crate::channel::{broadcast, watch};
 use crate::primitives::check_within;
-use crate::sync::address::models::{SOME_TIME, ends_cancelled, spawn_canceller};
+use crate::sched::door::models::{SOME_TIME, ends_cancelled, spawn_canceller};
 
 #[test]
 fn value_reaches_all_who_wait_or_are_about_to() {

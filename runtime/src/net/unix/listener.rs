@@ -1,7 +1,7 @@
 //! A Unix socket that waits for connections.
 #![forbid(unsafe_code)]
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::iter::FusedIterator;
 use std::os::fd::AsFd;
 use std::os::unix::net;
@@ -79,7 +79,17 @@ impl UnixListener {
     #[inline]
     #[track_caller]
     pub fn accept(&self) -> io::Result<(UnixStream, SocketAddr)> {
-        let attempt = |listener: &net::UnixListener| os::accept_unix(listener.as_fd());
+        let attempt = |listener: &net::UnixListener| match os::accept_unix(listener.as_fd()) {
+            // Of its end the kernel tells only those who wait in it.
+            Err(error)
+                if error.kind() == ErrorKind::WouldBlock
+                    && !self.source.is_nonblocking()
+                    && os::has_read_end(listener.as_fd()) =>
+            {
+                Err(os::no_listener())
+            }
+            accepted => accepted,
+        };
         let (fd, address) = self.exhaustion.accept(&self.source, attempt)?;
         Ok((UnixStream::new(Source::fresh(fd.into())), address))
     }

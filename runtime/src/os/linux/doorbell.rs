@@ -1,6 +1,8 @@
 //! Ending a kernel thread's wait for descriptors: a descriptor of its own, an `eventfd`, which is
 //! ready when somebody has rung. And that wait itself, for one other descriptor: `poll`.
 
+#![cfg_attr(loom, allow(dead_code, reason = "models have no descriptors"))]
+
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr;

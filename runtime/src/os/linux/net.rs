@@ -137,6 +137,20 @@ pub(crate) fn send_to_unix(
     send_to_raw(fd, buf, &Raw::of_unix(address))
 }
 
+/// Whether reading from `fd` was ended, by this side or the other. For sockets of which a call that
+/// does not wait says only that there is nothing, while one that waits gives the end.
+pub(crate) fn has_read_end(fd: BorrowedFd<'_>) -> bool {
+    let mut entry = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLRDHUP, revents: 0 };
+    // SAFETY: the entry lives in this frame; the call does not wait.
+    let count = unsafe { libc::poll(&raw mut entry, 1, 0) };
+    count == 1 && entry.revents & (libc::POLLRDHUP | libc::POLLHUP) != 0
+}
+
+/// What `accept` gives for a listener that was shut down.
+pub(crate) fn no_listener() -> io::Error {
+    io::Error::from_raw_os_error(libc::EINVAL)
+}
+
 /// Whether a call that connects has failed because the connection is still being made.
 pub(crate) fn is_connecting(error: &io::Error) -> bool {
     // After a signal it goes on, too.

@@ -16,8 +16,8 @@ use crate::os::Doorbell;
 use crate::poller::{Events, Poller, modelled};
 use crate::primitives::check_within;
 use crate::sched::cut::Shield;
+use crate::sched::door::models::{ends_cancelled, some_time, spawn_canceller};
 use crate::sched::{door, events};
-use crate::sync::address::models::{ends_cancelled, some_time, spawn_canceller};
 use crate::task::{Cause, Unlink, WaitKind};
 
 /// A socket, and the workers that watch it.

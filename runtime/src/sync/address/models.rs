@@ -2,46 +2,21 @@
 //!
 //! The threads of a model are kernel threads to the crate, and pass the real door.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use loom::sync::Arc;
 use loom::sync::atomic::AtomicUsize;
 use loom::thread;
 
 use super::{Ended, Leave, Queue, Request, wait, wait_in_queue, wake};
-use crate::clock;
 use crate::primitives::{AtomicU32, Ordering, check, check_within};
 use crate::sched::door;
-use crate::task::{CancelReason, HeaderRef, Reason, WaitKind, current};
+use crate::sched::door::models::{ends_cancelled, some_time, spawn_canceller};
+use crate::task::{Reason, WaitKind};
 
 #[track_caller]
 fn reason() -> Reason {
     door::reason(WaitKind::Semaphore)
-}
-
-/// A time that is over when it likes, as any is in a model.
-pub(crate) const SOME_TIME: Duration = Duration::from_secs(3600);
-
-/// A deadline of that kind.
-pub(crate) fn some_time() -> Option<Instant> {
-    clock::deadline_in(SOME_TIME)
-}
-
-/// The current thread, for somebody who cancels it.
-pub(crate) fn myself() -> HeaderRef {
-    HeaderRef::new(&current::me())
-}
-
-/// A thread that cancels the current one.
-pub(crate) fn spawn_canceller() -> thread::JoinHandle<()> {
-    let me = myself();
-    thread::spawn(move || door::cancel(&me, &CancelReason::of_model()))
-}
-
-/// Whether `wait` was ended by a cancellation.
-pub(crate) fn ends_cancelled(wait: impl FnOnce()) -> bool {
-    catch_unwind(AssertUnwindSafe(wait)).is_err()
 }
 
 #[test]

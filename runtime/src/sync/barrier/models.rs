@@ -7,7 +7,7 @@ use loom::thread;
 use super::Barrier;
 use crate::primitives::{AtomicUsize, Ordering, check_within};
 use crate::sched::cut::Shield;
-use crate::sync::address::models::{ends_cancelled, spawn_canceller};
+use crate::sched::door::models::{ends_cancelled, spawn_canceller};
 
 #[test]
 fn all_go_and_one_leads_again_and_again() {

@@ -9,8 +9,8 @@ use super::Condvar;
 use crate::primitives::check_within;
 use crate::sched::cut::Shield;
 use crate::sched::door;
+use crate::sched::door::models::{SOME_TIME, ends_cancelled, myself};
 use crate::sync::Mutex;
-use crate::sync::address::models::{SOME_TIME, ends_cancelled, myself};
 use crate::task::CancelReason;
 
 struct World {

@@ -7,7 +7,7 @@ use loom::thread;
 use super::Event;
 use crate::primitives::{AtomicU32, Ordering, check_within};
 use crate::sched::door;
-use crate::sync::address::models::{SOME_TIME, ends_cancelled, myself};
+use crate::sched::door::models::{SOME_TIME, ends_cancelled, myself};
 use crate::task::CancelReason;
 
 struct World {

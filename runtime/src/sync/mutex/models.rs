@@ -6,7 +6,7 @@ use loom::thread;
 
 use super::raw::RawMutex;
 use crate::primitives::{check, check_within};
-use crate::sync::address::models::{ends_cancelled, some_time, spawn_canceller};
+use crate::sched::door::models::{ends_cancelled, some_time, spawn_canceller};
 
 struct World {
     mutex: RawMutex,

@@ -10,7 +10,7 @@ use loom::thread;
 use super::FORCED;
 use super::raw::{RawOnce, Rules};
 use crate::primitives::{AtomicUsize, Ordering, check_within};
-use crate::sync::address::models::{ends_cancelled, spawn_canceller};
+use crate::sched::door::models::{ends_cancelled, spawn_canceller};
 use crate::task::{CancelReason, Cancelled};
 
 struct World {

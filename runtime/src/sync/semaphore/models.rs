@@ -10,7 +10,7 @@ use loom::thread;
 
 use super::raw::RawSemaphore;
 use crate::primitives::{Ordering, check_within};
-use crate::sync::address::models::{ends_cancelled, some_time, spawn_canceller};
+use crate::sched::door::models::{ends_cancelled, some_time, spawn_canceller};
 
 struct World {
     semaphore: RawSemaphore,
