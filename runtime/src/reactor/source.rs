@@ -174,8 +174,8 @@ impl<S: AsFd> Source<S> {
         }
     }
 
-    /// The same for reading from a stream of bytes into `room` bytes, one at least. One that gives less is empty
-    /// then, and the next call waits at once, unless there is news.
+    /// The same for reading from a stream of bytes into `room` bytes, one at least. One that gives
+    /// less is empty then, and the next call waits at once, unless there is news.
     // SUSPENDS
     #[inline]
     #[track_caller]
@@ -367,7 +367,8 @@ struct Leaving<'a> {
     waiter: &'a Waiter,
     /// Whether the thread tries next, and so answers for a wake that was meant for one.
     tries: bool,
-    /// Whether only who takes the waiter out of the queue wakes its thread; and whether that was so.
+    /// Whether only who takes the waiter out of the queue wakes its thread; and whether that was
+    /// so.
     trusts_wakes: bool,
     was_woken: bool,
 }
@@ -394,8 +395,8 @@ impl Drop for Leaving<'_> {
     }
 }
 
-/// Waits for a moment, where the process has no descriptors left for what a wait stands on. A thread
-/// that has a socket already is not to fail for want of more.
+/// Waits for a moment, where the process has no descriptors left for what a wait stands on. A
+/// thread that has a socket already is not to fail for want of more.
 // SUSPENDS
 #[cold]
 fn pause(reason: Reason, deadline: Option<Instant>) -> Waited {

@@ -21,7 +21,8 @@
 //!
 //! *One is woken, not all*: whoever was woken and leaves the direction not DRY hands the wake on to
 //! the next, and so does whoever leaves without trying. An end or an error concerns everybody, and
-//! then all are woken. Where threads of several workers wait, each worker's event wakes its own first.
+//! then all are woken. Where threads of several workers wait, each worker's event wakes its own
+//! first.
 //!
 //! *A descriptor follows those who wait*, so that a worker that computes delays the input of its
 //! own threads only: a thread that waits has the descriptor registered with its own worker, and
@@ -150,7 +151,8 @@ impl Readiness {
     /// The word before an attempt.
     #[inline]
     pub(crate) fn look(&self, interest: Interest) -> Seen {
-        // ORDERING: Acquire; pairs with `deliver`. The attempt that follows must not come before it.
+        // ORDERING: Acquire; pairs with `deliver`. The attempt that follows must not come before
+        // it.
         Seen(self.words[interest as usize].load(Ordering::Acquire))
     }
 
@@ -252,12 +254,12 @@ impl Readiness {
                 continue;
             }
             let word = &self.words[interest as usize];
-            // ORDERING: Relaxed; nobody but us changes the tick, for the lock is held, and a DRY that
-            // is noted between the two is over.
+            // ORDERING: Relaxed; nobody but us changes the tick, for the lock is held, and a DRY
+            // that is noted between the two is over.
             let old = word.load(Ordering::Relaxed);
             let next = (old.wrapping_add(TICK) & !DRY) | if ready.read_ends { ENDS } else { 0 };
-            // ORDERING: Release; who sees the tick must see what the event is about. The kernel looks
-            // at some sockets without a lock, which would order the two. Pairs with `look`.
+            // ORDERING: Release; who sees the tick must see what the event is about. The kernel
+            // looks at some sockets without a lock, which would order the two. Pairs with `look`.
             #[cfg(not(loom))]
             word.store(next, Ordering::Release);
             // No store, for loom lets an exchange miss one.

@@ -2,8 +2,8 @@
 //! evenly the workers are loaded until they end.
 //!
 //! One that homes more, and spawns, hands the new thread to a worker that sleeps: that one would be
-//! woken for it in any case, and would come too late, for a thread that has nothing to wait for first
-//! is started in the next turn.
+//! woken for it in any case, and would come too late, for a thread that has nothing to wait for
+//! first is started in the next turn.
 //!
 //! Only started threads that wait and go on are a lasting load; so what is compared is how many of
 //! these each worker homes. A worker that homes more than its share leaves unstarted threads where
@@ -33,11 +33,11 @@ const ONE_IN: u64 = 8;
 /// How many deque turns may be left to others in any case.
 const LEFT_TURNS: usize = 15;
 
-/// For how long a worker without other work leaves its deque to others: they need some 20 µs to come,
-/// unless the system lets them wait for a processor.
+/// For how long a worker without other work leaves its deque to others: they need some 20 µs to
+/// come, unless the system lets them wait for a processor.
 const LEAVE_NS: u64 = 1_000_000;
-/// After having left it in vain, a worker takes so many threads at once before it tries again: first
-/// one, then twice as many each time, and no more than these.
+/// After having left it in vain, a worker takes so many threads at once before it tries again:
+/// first one, then twice as many each time, and no more than these.
 const SKIPS_MAX: u32 = 255;
 
 /// How a worker has fared that left its deque to others.

@@ -114,9 +114,10 @@ impl Mailbox {
 
     /// Hands `header` to the owner.
     ///
-    /// What was handed over may run at once and end, and its runtime with it, for the owner may wake
-    /// by itself. So whoever finds it asleep counts a reference to the mailbox before the push: to
-    /// ring takes it a while longer. Nobody else has anything to do after the push, or pays for this.
+    /// What was handed over may run at once and end, and its runtime with it, for the owner may
+    /// wake by itself. So whoever finds it asleep counts a reference to the mailbox before the
+    /// push: to ring takes it a while longer. Nobody else has anything to do after the push, or
+    /// pays for this.
     ///
     /// # Safety
     /// S1: the caller owns the duty to schedule `header` (and so its `next` link), and the header

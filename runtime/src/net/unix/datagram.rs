@@ -194,8 +194,8 @@ impl UnixDatagram {
         self.source.perform(Interest::Read, WaitKind::SocketRead, attempt)
     }
 
-    /// What a receive gives that would have waited: where receiving was ended, the end, of which the
-    /// kernel tells only those who wait in it.
+    /// What a receive gives that would have waited: where receiving was ended, the end, of which
+    /// the kernel tells only those who wait in it.
     fn or_end<R>(
         &self,
         received: io::Result<R>,
@@ -323,8 +323,8 @@ impl UnixDatagram {
         self.source.get().take_error()
     }
 
-    /// Says whether calls are to fail with `WouldBlock` instead of waiting. Such calls do not switch
-    /// to other threads either, and cut nobody off.
+    /// Says whether calls are to fail with `WouldBlock` instead of waiting. Such calls do not
+    /// switch to other threads either, and cut nobody off.
     ///
     /// It holds for this handle alone, not for its clones, and for calls that begin afterwards.
     ///

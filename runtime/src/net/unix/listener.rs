@@ -132,8 +132,8 @@ impl UnixListener {
         self.source.get().take_error()
     }
 
-    /// Says whether calls are to fail with `WouldBlock` instead of waiting. Such calls do not switch
-    /// to other threads either, and cut nobody off.
+    /// Says whether calls are to fail with `WouldBlock` instead of waiting. Such calls do not
+    /// switch to other threads either, and cut nobody off.
     ///
     /// It holds for this handle alone, not for its clones, and for calls that begin afterwards.
     ///

@@ -45,7 +45,8 @@ impl World {
         // SAFETY: loom checks that nobody else has it.
         self.written[index].with_mut(|written| unsafe { *written = true });
         let thread = NonNull::from(&*self.threads[index]);
-        // SAFETY: S1: each index is pushed once, and `World` keeps the headers. S2: and the mailbox.
+        // SAFETY: S1: each index is pushed once, and `World` keeps the headers. S2: and the
+        // mailbox.
         match unsafe { Mailbox::push(NonNull::from(&*self.mailbox), thread) } {
             Pushed::Awake => true,
             Pushed::Sleeping(_) => {
