@@ -7,15 +7,14 @@ use std::io::{Read, Write};
 use sylvan::net::unix::UnixStream;
 use sylvan_workspace::{Shape, Watchdog};
 
-use super::{kernel, ping};
+use super::{kernel, ping, with_std_unix_peer};
 
 const SHAPES: [Shape; 4] =
     [Shape::OneToOne, Shape::ManyToOne, Shape::ManyToMany(1), Shape::ManyToMany(4)];
 
-/// One that a worker watches, with a peer that nobody does. Its number is `0` in no process.
+/// A socket that a worker watches, with a peer that nobody does.
 fn watched(runtime: &sylvan::Runtime) -> (UnixStream, std::os::unix::net::UnixStream) {
-    let (near, far) = std::os::unix::net::UnixStream::pair().unwrap();
-    let near = UnixStream::from(near);
+    let (near, far) = with_std_unix_peer();
     std::thread::scope(|scope| {
         // By waits it comes to be watched.
         scope.spawn(|| ping(&far, 200));

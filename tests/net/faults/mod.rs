@@ -21,6 +21,7 @@ mod storm;
 use std::io::{Read, Write};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use sylvan::net::unix::UnixStream;
 use sylvan::net::{TcpListener, TcpStream};
 use sylvan::{Mapping, Runtime};
 use sylvan_workspace::Random;
@@ -48,6 +49,12 @@ fn with_std_peer() -> (TcpStream, std::net::TcpStream) {
     peer.set_nodelay(true).expect("an open socket");
     let (ours, _) = listener.accept().expect("it is connected");
     (ours, peer)
+}
+
+/// The same by a pair of Unix streams, for which the kernel keeps little: a writer soon waits.
+fn with_std_unix_peer() -> (UnixStream, std::os::unix::net::UnixStream) {
+    let (ours, peer) = std::os::unix::net::UnixStream::pair().expect("a pair of sockets");
+    (ours.into(), peer)
 }
 
 /// Two ends of ours.

@@ -15,7 +15,7 @@ use sylvan::net::unix::UnixStream;
 use sylvan::thread;
 use sylvan_workspace::{Shape, Watchdog, in_every_runtime, until};
 
-use super::{choices, connected, echo, many_to_many, ping, with_std_peer};
+use super::{choices, connected, echo, many_to_many, ping, with_std_peer, with_std_unix_peer};
 use crate::sample;
 
 /// Number 12: a wake was lost between a worker that looks for work and one that is parked. Bytes
@@ -110,7 +110,7 @@ fn bug_14_reader_and_writer_of_one_socket_are_of_any_two_kinds() {
     for reader in KINDS {
         for writer in KINDS {
             let _watchdog = Watchdog::new(format!("{reader:?} reads and {writer:?} writes"));
-            let (stream, peer) = with_std_peer();
+            let (stream, peer) = with_std_unix_peer();
             let (stream, to_write) = (Arc::new(stream), peer.try_clone().unwrap());
             let (to_read, for_writer) = (stream.clone(), stream);
             let threads = [

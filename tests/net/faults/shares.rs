@@ -16,7 +16,7 @@ use sylvan::net::{TcpListener, TcpStream};
 use sylvan::{Mapping, Runtime, thread};
 use sylvan_workspace::{Watchdog, in_child, until};
 
-use super::{allowance, many_to_many, ping, with_std_peer};
+use super::{allowance, many_to_many, ping, with_std_peer, with_std_unix_peer};
 use crate::sample;
 
 const MEGABYTE: usize = 1 << 20;
@@ -74,8 +74,9 @@ fn input_comes_to_another_worker_when_the_first_one_computes() {
 
 #[test]
 fn room_for_output_comes_to_another_worker_when_the_first_one_computes() {
-    const LENGTH: usize = 4 * MEGABYTE;
-    let (stream, peer) = with_std_peer();
+    const LENGTH: usize = 2 * MEGABYTE;
+    // The kernel keeps much for a TCP connection, and little for this one.
+    let (stream, peer) = with_std_unix_peer();
     on_a_worker_and_beside_it_when_it_computes(
         move |round| (&stream).write_all(&sample::bytes(round as u8, LENGTH)).unwrap(),
         |round| {
@@ -104,8 +105,8 @@ fn connections_come_to_another_worker_when_the_first_one_computes() {
 /// The socket stays with the first worker, whose thread waits for it still.
 #[test]
 fn writer_goes_on_though_the_worker_of_the_reader_computes() {
-    const LENGTH: usize = 4 * MEGABYTE;
-    let (stream, peer) = with_std_peer();
+    const LENGTH: usize = 2 * MEGABYTE;
+    let (stream, peer) = with_std_unix_peer();
     let stream = Arc::new(stream);
     let reads = Arc::new(std::sync::Mutex::new(None));
     let left = reads.clone();
@@ -127,7 +128,7 @@ fn writer_goes_on_though_the_worker_of_the_reader_computes() {
 }
 
 /// A thread that reads one byte and runs on the caller's worker.
-fn reader_of_this_worker(stream: &Arc<TcpStream>) -> thread::JoinHandle<bool> {
+fn reader_of_this_worker(stream: &Arc<UnixStream>) -> thread::JoinHandle<bool> {
     let here = kernel_thread().id();
     loop {
         let (begun, stream) = (Arc::new(AtomicBool::new(false)), stream.clone());
