@@ -5,7 +5,7 @@
 use std::io::{ErrorKind, Read, Write};
 use std::net::Shutdown;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use sylvan_workspace::{
     OnDrop, Shape, Watchdog, in_child, on_foreign_thread, process, until, with_every_runtime,
 };
 
-use super::{allowance, connected, many_to_many};
+use super::{allowance, connected, many_to_many, with_std_unix_peer};
 use crate::probe;
 
 /// What all kinds of streams can do, by reference.
@@ -211,21 +211,82 @@ fn runtime_that_ends_unwinds_hundreds_of_waits_and_all_sockets_are_closed() {
 }
 
 /// Has a thread wait in `wait` while it unwinds, so that the shutdown cannot unwind it from there,
-/// and lets the time of the shutdown pass.
-fn leave_behind(wait: impl Fn() + Send + 'static) {
-    let builder = Runtime::builder().mapping(Mapping::ManyToMany).workers(2);
-    let runtime = builder.shutdown_timeout(Duration::from_millis(50)).build().unwrap();
+/// and lets the time of the shutdown pass. `meanwhile` runs when it has begun and its worker is
+/// kept from everything.
+fn leave_behind(wait: impl Fn() + Send + 'static, meanwhile: impl FnOnce()) {
+    let builder = Runtime::builder().mapping(Mapping::ManyToMany).workers(1);
+    let runtime = builder.shutdown_timeout(Duration::from_millis(100)).build().unwrap();
+    let [hold, held, let_go] = [(); 3].map(|()| Arc::<AtomicBool>::default());
     let (begun, begins) = mpsc::channel();
+    let (started, starts) = mpsc::channel();
+    let holder_started = started.clone();
     drop(runtime.handle().spawn(move || {
         let _waits = OnDrop(|| {
             begun.send(()).unwrap();
             wait();
         });
+        started.send(()).unwrap();
         thread::park();
     }));
+    let [holds, is_held, goes] = [&hold, &held, &let_go].map(Arc::clone);
+    drop(runtime.handle().spawn(move || {
+        holder_started.send(()).unwrap();
+        while !holds.load(SeqCst) {
+            // Whatever it is told, for the runtime ends meanwhile.
+            let _ = std::panic::catch_unwind(thread::yield_now);
+        }
+        is_held.store(true, SeqCst);
+        while !goes.load(SeqCst) {
+            std::thread::yield_now();
+        }
+    }));
+    // One that has not started is not unwound.
+    (0..2).for_each(|_| starts.recv().unwrap());
+    let drops = std::thread::spawn(move || drop(runtime));
     // It is unwound by the shutdown, and waits then.
-    drop(runtime);
     begins.recv().unwrap();
+    (0..20).for_each(|_| std::thread::yield_now());
+    hold.store(true, SeqCst);
+    while !held.load(SeqCst) {
+        std::thread::yield_now();
+    }
+    meanwhile();
+    drops.join().unwrap();
+    let_go.store(true, SeqCst);
+}
+
+/// One of another runtime hears of the byte, and wakes the one that has waited for longer; who can
+/// do no more with it, and is left behind with the wake.
+#[test]
+fn wake_in_the_hands_of_a_waiter_that_is_left_behind_goes_to_another_one() {
+    const NAME: &str = "faults::closing::wake_in_the_hands_of_a_waiter_that_is_left_behind_\
+                        goes_to_another_one";
+    let child = in_child(NAME, &[], || {
+        let runtime = many_to_many(1);
+        for _ in 0..10 {
+            let (near, mut far) = with_std_unix_peer();
+            let (near, mut reads) = (Arc::new(near), None);
+            let waits = near.clone();
+            leave_behind(
+                move || drop((&*waits).read(&mut [0])),
+                || {
+                    let begun = Arc::new(AtomicBool::new(false));
+                    let begins = begun.clone();
+                    reads = Some(runtime.handle().spawn(move || {
+                        begins.store(true, SeqCst);
+                        (&*near).read_exact(&mut [0]).unwrap();
+                    }));
+                    until(|| begun.load(SeqCst));
+                    (0..20).for_each(|_| std::thread::yield_now());
+                    far.write_all(&[1]).unwrap();
+                },
+            );
+            reads.take().expect("it was begun").join().unwrap();
+        }
+        println!("all were woken");
+    });
+    child.expect_success();
+    assert!(child.stdout.contains("all were woken"), "{}", child.stdout);
 }
 
 #[test]
@@ -236,7 +297,7 @@ fn waiter_that_is_left_behind_takes_no_wake_from_the_others() {
         let (near, far) = (Arc::new(near), Arc::new(far));
         for _ in 0..3 {
             let waits = near.clone();
-            leave_behind(move || drop((&*waits).read(&mut [0])));
+            leave_behind(move || drop((&*waits).read(&mut [0])), || ());
         }
         let runtime = many_to_many(2);
         for kind in 0..20 {
@@ -251,9 +312,6 @@ fn waiter_that_is_left_behind_takes_no_wake_from_the_others() {
             });
             reads.into_iter().for_each(|reads| reads.join().unwrap());
         }
-        // The number is free again, though threads that will never go on hold the socket: its last
-        // handle is theirs. Others of that kind are not disturbed.
-        drop((near, far));
         println!("all were woken");
     });
     child.expect_success();
