@@ -361,7 +361,7 @@ fn writers_of_one_stream_all_get_through() {
             for wanted in 1..=3 {
                 assert_eq!(got.iter().filter(|&&byte| byte == wanted).count(), EACH);
             }
-            writers.map(|writer| writer.join().unwrap());
+            writers.into_iter().for_each(|writer| writer.join().unwrap());
         });
     });
 }

@@ -119,18 +119,29 @@ fn expect_exhaustion<T: std::fmt::Debug>(result: io::Result<T>) {
 
 /// A worker opens what it needs for its waits at the first of them.
 #[test]
-fn first_wait_without_a_descriptor_for_it_is_an_error_and_the_next_one_waits() {
-    const NAME: &str = "faults::limits::first_wait_without_a_descriptor_for_it_is_an_error_\
-                        and_the_next_one_waits";
+fn first_wait_without_a_descriptor_for_it_waits_all_the_same() {
+    const NAME: &str = "faults::limits::first_wait_without_a_descriptor_for_it_waits_all_the_same";
     let child = in_child(NAME, &[], || {
         allowance::limit(64);
         let body = || {
             let (near, mut far) = UnixStream::pair().unwrap();
             let mut byte = [0];
-            // If it waits all the same, it is not for ever.
-            near.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
             let files = take_all();
-            expect_exhaustion((&near).read(&mut byte));
+            // It needs descriptors of its own to wait, gets none, and tries again until its time is
+            // over, or what it waits for is there.
+            near.set_read_timeout(Some(Duration::from_millis(30))).unwrap();
+            let late = (&near).read(&mut byte).unwrap_err();
+            assert_eq!(late.kind(), io::ErrorKind::WouldBlock, "{late}");
+            near.set_read_timeout(None).unwrap();
+            thread::scope(|scope| {
+                let reads = scope.spawn(|| {
+                    let mut byte = [0];
+                    (&near).read_exact(&mut byte).map(|()| byte)
+                });
+                (0..50).for_each(|_| thread::yield_now());
+                far.write_all(&[8]).unwrap();
+                assert_eq!(reads.join().unwrap().unwrap(), [8]);
+            });
             expect_exhaustion(near.try_clone());
             expect_exhaustion(UnixStream::pair());
             expect_exhaustion(TcpListener::bind("127.0.0.1:0"));
