@@ -10,6 +10,15 @@
 //! descriptors, sleep to wait for a state, or assert how long something took, except that it was
 //! not too short.
 
+#![allow(
+    clippy::needless_borrows_for_generic_args,
+    clippy::type_complexity,
+    clippy::useless_conversion,
+    clippy::write_literal,
+    clippy::print_literal,
+    reason = "the bodies try each form that std accepts, against std too"
+)]
+
 mod beyond;
 mod blocking;
 mod faults;

@@ -245,7 +245,7 @@ fn references_and_trait_objects_read_and_write() {
             let dynamic: &mut dyn Write = &mut left;
             dynamic.write_all(b"by object,").unwrap();
         }
-        write!(left, "{},{:>3}", "by text", 7).unwrap();
+        write!(left, "by text,{:>3}", 7).unwrap();
         Write::by_ref(&mut left).write_all(b"!").unwrap();
         left.shutdown(Shutdown::Write).unwrap();
         let mut start = [0; 13];

@@ -150,7 +150,7 @@ impl Queue {
         }
     }
 
-    fn iter<'a>(&self) -> impl Iterator<Item = &'a Waiter> {
+    pub(super) fn iter<'a>(&self) -> impl Iterator<Item = &'a Waiter> {
         let mut at = self.first;
         std::iter::from_fn(move || {
             // SAFETY: as above; the caller uses it while the lock is held.

@@ -106,15 +106,7 @@ impl World {
     }
 
     fn waiting(&self, interest: Interest) -> usize {
-        let queues = self.readiness.queues.lock();
-        let mut count = 0;
-        let mut at = queues[interest as usize].first;
-        // SAFETY: what stands in the queue lives until it has left.
-        while let Some(waiter) = unsafe { at.as_ref() } {
-            count += 1;
-            at = waiter.next.get();
-        }
-        count
+        self.readiness.queues.lock()[interest as usize].iter().count()
     }
 }
 
