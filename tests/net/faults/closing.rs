@@ -215,7 +215,7 @@ fn runtime_that_ends_unwinds_hundreds_of_waits_and_all_sockets_are_closed() {
 /// kept from everything.
 fn leave_behind(wait: impl Fn() + Send + 'static, meanwhile: impl FnOnce()) {
     let builder = Runtime::builder().mapping(Mapping::ManyToMany).workers(1);
-    let runtime = builder.shutdown_timeout(Duration::from_millis(100)).build().unwrap();
+    let runtime = builder.shutdown_timeout(Duration::from_millis(200)).build().unwrap();
     let [hold, held, let_go] = [(); 3].map(|()| Arc::<AtomicBool>::default());
     let (begun, begins) = mpsc::channel();
     let (started, starts) = mpsc::channel();
@@ -247,7 +247,9 @@ fn leave_behind(wait: impl Fn() + Send + 'static, meanwhile: impl FnOnce()) {
     begins.recv().unwrap();
     (0..20).for_each(|_| std::thread::yield_now());
     hold.store(true, SeqCst);
-    while !held.load(SeqCst) {
+    // On a machine that is busy the time may be over before; then both are left behind, and the
+    // round says less.
+    while !held.load(SeqCst) && !drops.is_finished() {
         std::thread::yield_now();
     }
     meanwhile();
