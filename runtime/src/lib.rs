@@ -72,6 +72,9 @@
 //! `macros`, on by default: [`main`](macro@main), [`test`](macro@test), [`go!`], [`join!`].
 //!
 //! `lock_api`: the raw locks under the traits of the crate of that name; see `sync::lock_api`.
+//!
+//! `net-options`: `bind_with` of listeners and UDP sockets, for options that std's `bind` leaves no
+//! room for, and sockets of the crate `socket2` as ours.
 
 mod blocking;
 pub mod channel;

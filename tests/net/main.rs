@@ -26,6 +26,7 @@ mod kernel_threads;
 mod on_both;
 mod on_std;
 mod on_sylvan;
+mod options;
 mod place;
 mod probe;
 mod resolve;

@@ -58,6 +58,8 @@
 mod accept;
 mod bytes;
 mod handles;
+#[cfg(feature = "net-options")]
+mod options;
 mod pause;
 mod resolve;
 mod tcp;
