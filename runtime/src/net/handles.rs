@@ -13,27 +13,7 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 
 use crate::net::unix::{UnixDatagram, UnixListener, UnixStream};
 use crate::net::{TcpListener, TcpStream, UdpSocket};
-use crate::reactor::{Interest, Source};
-
-/// The sockets that have timeouts: all but listeners.
-macro_rules! clone_with_timeouts {
-    ($($socket:ident from $std:path;)*) => {$(
-        impl $socket {
-            /// Another descriptor of the same socket, with the settings of this one.
-            pub(super) fn duplicate(&self) -> io::Result<Source<$std>> {
-                // It shares the flag that keeps calls from blocking, so that is set.
-                let clone = Source::fresh(self.source.get().try_clone()?);
-                clone.set_nonblocking(self.source.is_nonblocking());
-                for interest in [Interest::Read, Interest::Write] {
-                    if let Some(timeout) = self.source.timeout(interest) {
-                        clone.set_timeout(interest, Some(timeout))?;
-                    }
-                }
-                Ok(clone)
-            }
-        }
-    )*};
-}
+use crate::reactor::Source;
 
 macro_rules! handles {
     ($($socket:ident from $std:path;)*) => {$(
@@ -128,13 +108,6 @@ handles! {
     TcpStream from std::net::TcpStream;
     UdpSocket from std::net::UdpSocket;
     UnixListener from std::os::unix::net::UnixListener;
-    UnixStream from std::os::unix::net::UnixStream;
-    UnixDatagram from std::os::unix::net::UnixDatagram;
-}
-
-clone_with_timeouts! {
-    TcpStream from std::net::TcpStream;
-    UdpSocket from std::net::UdpSocket;
     UnixStream from std::os::unix::net::UnixStream;
     UnixDatagram from std::os::unix::net::UnixDatagram;
 }

@@ -23,9 +23,9 @@
 //! socket blocking for those that are left here. Reading and writing do not mind; but a listener
 //! whose clones are used on both sides may block its worker in `accept`.
 //!
-//! A clone by `try_clone` is a descriptor of its own of the same socket, as in std. Timeouts and
-//! `set_nonblocking` are not shared, though: the clone has them from the original, and changes of
-//! the one do not concern the other.
+//! A clone by `try_clone` is a descriptor of its own of the same socket, as in std, and shares its
+//! timeouts and `set_nonblocking`. Duplicates that were made by other means share what the kernel
+//! keeps, and these two it does not.
 //!
 //! # Examples
 //!

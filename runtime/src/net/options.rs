@@ -1,9 +1,9 @@
 //! Options that have to be set before a socket is bound, and the queue of a listener: what std's
 //! calls leave no room for. The words are those of the crate [`socket2`].
 //!
-//! A socket of that crate becomes one of ours by `From`, whatever was done to it before; `bind_with`
-//! is the short way for the two cases that servers have. Options of a socket that is there already
-//! need neither: `socket2::SockRef::from(&stream)` takes any of ours.
+//! A socket of that crate becomes one of ours by `From`, whatever was done to it before;
+//! `bind_with` is the short way for the two cases that servers have. Options of a socket that is
+//! there already need neither: `socket2::SockRef::from(&stream)` takes any of ours.
 #![forbid(unsafe_code)]
 
 use std::io;

@@ -208,13 +208,13 @@ impl UdpSocket {
 
     /// Returns another descriptor of the same socket.
     ///
-    /// Timeouts and [`set_nonblocking`](UdpSocket::set_nonblocking) are copied, not shared.
+    /// It shares timeouts and [`set_nonblocking`](Self::set_nonblocking), as in std.
     ///
     /// # Errors
     ///
     /// If the process may have no more descriptors.
     pub fn try_clone(&self) -> io::Result<UdpSocket> {
-        self.duplicate().map(UdpSocket::new)
+        self.source.try_clone().map(UdpSocket::new)
     }
 
     /// Bounds the waits of each call that receives; `None`: they have no bound.
@@ -397,7 +397,7 @@ impl UdpSocket {
     /// Says whether calls are to fail with `WouldBlock` instead of waiting. Such calls do not
     /// switch to other threads either, and cut nobody off.
     ///
-    /// It holds for this handle alone, not for its clones, and for calls that begin afterwards.
+    /// As in std it holds for the socket, so for clones too; and for calls that begin afterwards.
     ///
     /// # Errors
     ///

@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use crate::reactor::Interest;
 
-pub(crate) trait Socket: AsFd {
+pub(crate) trait Socket: AsFd + Sized {
+    fn try_clone(&self) -> io::Result<Self>;
+
     fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()>;
 
     /// What bounds the waits for reading and for writing, as the kernel keeps it.
@@ -21,6 +23,10 @@ pub(crate) trait Socket: AsFd {
 macro_rules! sockets {
     ($($socket:ty),*) => {$(
         impl Socket for $socket {
+            fn try_clone(&self) -> io::Result<$socket> {
+                <$socket>::try_clone(self)
+            }
+
             fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
                 <$socket>::set_nonblocking(self, nonblocking)
             }
@@ -49,6 +55,10 @@ sockets!(TcpStream, UdpSocket, UnixStream, UnixDatagram);
 macro_rules! listeners {
     ($($listener:ty),*) => {$(
         impl Socket for $listener {
+            fn try_clone(&self) -> io::Result<$listener> {
+                <$listener>::try_clone(self)
+            }
+
             fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
                 <$listener>::set_nonblocking(self, nonblocking)
             }

@@ -37,9 +37,15 @@ pub(crate) struct Source<S> {
 
 struct State {
     readiness: Readiness,
+    settings: Arc<Settings>,
+}
+
+/// What the program has asked for. It belongs to the socket, so duplicates share it.
+#[derive(Default)]
+struct Settings {
     /// In nanoseconds, for reading and for writing; 0: none.
     timeouts: [AtomicU64; 2],
-    /// Whether the program has asked for calls that do not wait.
+    /// Whether calls do not wait.
     nonblocking: AtomicBool,
 }
 
@@ -57,7 +63,7 @@ impl<S: Socket> Source<S> {
         socket.set_nonblocking(true)?;
         let timeouts = socket.timeouts()?;
         let source = Source::fresh(socket);
-        for (kept, given) in source.state.timeouts.iter().zip(timeouts) {
+        for (kept, given) in source.state.settings.timeouts.iter().zip(timeouts) {
             // ORDERING: Relaxed; nobody else knows it yet.
             kept.store(to_ns(given), Ordering::Relaxed);
         }
@@ -66,11 +72,17 @@ impl<S: Socket> Source<S> {
 
     /// Takes a socket over that is non-blocking and has no timeouts.
     pub(crate) fn fresh(socket: S) -> Source<S> {
-        let state = State {
-            readiness: Readiness::new(socket.as_fd()),
-            timeouts: [AtomicU64::new(0), AtomicU64::new(0)],
-            nonblocking: AtomicBool::new(false),
-        };
+        Source::with_settings(socket, Arc::default())
+    }
+
+    /// Another descriptor of the same socket, with the same settings.
+    pub(crate) fn try_clone(&self) -> io::Result<Source<S>> {
+        // The descriptors share the mode that keeps calls from blocking, so that is set.
+        Ok(Source::with_settings(self.socket.try_clone()?, self.state.settings.clone()))
+    }
+
+    fn with_settings(socket: S, settings: Arc<Settings>) -> Source<S> {
+        let state = State { readiness: Readiness::new(socket.as_fd()), settings };
         Source { state: Box::new(state), socket }
     }
 
@@ -96,7 +108,7 @@ impl<S: Socket> Source<S> {
     ) -> io::Result<()> {
         self.socket.set_timeout(interest, timeout)?;
         // ORDERING: Relaxed; it holds for calls that begin after this one.
-        self.state.timeouts[interest as usize].store(to_ns(timeout), Ordering::Relaxed);
+        self.state.settings.timeouts[interest as usize].store(to_ns(timeout), Ordering::Relaxed);
         Ok(())
     }
 }
@@ -110,12 +122,12 @@ impl<S: AsFd> Source<S> {
     /// Says whether calls are to fail instead of waiting.
     pub(crate) fn set_nonblocking(&self, nonblocking: bool) {
         // ORDERING: Relaxed; as for timeouts.
-        self.state.nonblocking.store(nonblocking, Ordering::Relaxed);
+        self.state.settings.nonblocking.store(nonblocking, Ordering::Relaxed);
     }
 
     pub(crate) fn is_nonblocking(&self) -> bool {
         // ORDERING: Relaxed; as above.
-        self.state.nonblocking.load(Ordering::Relaxed)
+        self.state.settings.nonblocking.load(Ordering::Relaxed)
     }
 
     /// Whether a green thread waits.
@@ -127,7 +139,7 @@ impl<S: AsFd> Source<S> {
     /// What bounds the waits of a direction.
     pub(crate) fn timeout(&self, interest: Interest) -> Option<Duration> {
         // ORDERING: Relaxed; as above.
-        match self.state.timeouts[interest as usize].load(Ordering::Relaxed) {
+        match self.state.settings.timeouts[interest as usize].load(Ordering::Relaxed) {
             0 => None,
             ns => Some(Duration::from_nanos(ns)),
         }

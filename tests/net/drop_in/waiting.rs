@@ -215,6 +215,26 @@ fn clone_of_a_nonblocking_stream_is_nonblocking() {
 }
 
 #[test]
+fn clones_share_what_is_asked_for_later() {
+    with_streams!(Stream, {
+        let (left, _right) = Stream::connected();
+        let mut clone = left.try_clone().unwrap();
+        left.set_read_timeout(Some(SHORT)).unwrap();
+        assert!(clone.read_timeout().unwrap().is_some());
+        assert_eq!(clone.read(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock);
+        clone.set_read_timeout(None).unwrap();
+        assert_eq!(left.read_timeout().unwrap(), None);
+        clone.set_nonblocking(true).unwrap();
+        assert_eq!((&left).read(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock);
+        left.set_nonblocking(false).unwrap();
+        clone.set_read_timeout(Some(SHORT)).unwrap();
+        let begun = now();
+        assert_eq!((&left).read(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock);
+        assert!(now() - begun >= SHORT / 2, "it did not wait");
+    });
+}
+
+#[test]
 fn nonblocking_datagrams_never_wait() {
     with_datagrams!(Socket, {
         let (left, right) = Socket::connected();

@@ -99,9 +99,7 @@ impl TcpListener {
     ///
     /// If the process may have no more descriptors.
     pub fn try_clone(&self) -> io::Result<TcpListener> {
-        let clone = Source::fresh(self.source.get().try_clone()?);
-        clone.set_nonblocking(self.source.is_nonblocking());
-        Ok(TcpListener::new(clone))
+        self.source.try_clone().map(TcpListener::new)
     }
 
     /// Accepts a connection, and tells the peer's address.
@@ -190,7 +188,7 @@ impl TcpListener {
     /// Says whether calls are to fail with `WouldBlock` instead of waiting. Such calls do not
     /// switch to other threads either, and cut nobody off.
     ///
-    /// It holds for this handle alone, not for its clones, and for calls that begin afterwards.
+    /// As in std it holds for the socket, so for clones too; and for calls that begin afterwards.
     ///
     /// # Errors
     ///

@@ -127,13 +127,13 @@ impl TcpStream {
 
     /// Returns another descriptor of the same connection.
     ///
-    /// Timeouts and [`set_nonblocking`](TcpStream::set_nonblocking) are copied, not shared.
+    /// It shares timeouts and [`set_nonblocking`](Self::set_nonblocking), as in std.
     ///
     /// # Errors
     ///
     /// If the process may have no more descriptors.
     pub fn try_clone(&self) -> io::Result<TcpStream> {
-        self.duplicate().map(TcpStream::new)
+        self.source.try_clone().map(TcpStream::new)
     }
 
     /// Bounds the waits of each call that reads; `None`: they have no bound.
@@ -261,7 +261,7 @@ impl TcpStream {
     /// Says whether calls are to fail with `WouldBlock` instead of waiting. Such calls do not
     /// switch to other threads either, and cut nobody off.
     ///
-    /// It holds for this handle alone, not for its clones, and for calls that begin afterwards.
+    /// As in std it holds for the socket, so for clones too; and for calls that begin afterwards.
     ///
     /// # Errors
     ///

@@ -129,13 +129,13 @@ impl UnixDatagram {
 
     /// Returns another descriptor of the same socket.
     ///
-    /// Timeouts and [`set_nonblocking`](UnixDatagram::set_nonblocking) are copied, not shared.
+    /// It shares timeouts and [`set_nonblocking`](Self::set_nonblocking), as in std.
     ///
     /// # Errors
     ///
     /// If the process may have no more descriptors.
     pub fn try_clone(&self) -> io::Result<UnixDatagram> {
-        self.duplicate().map(UnixDatagram::new)
+        self.source.try_clone().map(UnixDatagram::new)
     }
 
     /// Returns the address of this socket.
@@ -326,7 +326,7 @@ impl UnixDatagram {
     /// Says whether calls are to fail with `WouldBlock` instead of waiting. Such calls do not
     /// switch to other threads either, and cut nobody off.
     ///
-    /// It holds for this handle alone, not for its clones, and for calls that begin afterwards.
+    /// As in std it holds for the socket, so for clones too; and for calls that begin afterwards.
     ///
     /// # Errors
     ///

@@ -100,9 +100,7 @@ impl UnixListener {
     ///
     /// If the process may have no more descriptors.
     pub fn try_clone(&self) -> io::Result<UnixListener> {
-        let clone = Source::fresh(self.source.get().try_clone()?);
-        clone.set_nonblocking(self.source.is_nonblocking());
-        Ok(UnixListener::new(clone))
+        self.source.try_clone().map(UnixListener::new)
     }
 
     /// Returns the address that the listener is bound to.
@@ -135,7 +133,7 @@ impl UnixListener {
     /// Says whether calls are to fail with `WouldBlock` instead of waiting. Such calls do not
     /// switch to other threads either, and cut nobody off.
     ///
-    /// It holds for this handle alone, not for its clones, and for calls that begin afterwards.
+    /// As in std it holds for the socket, so for clones too; and for calls that begin afterwards.
     ///
     /// # Errors
     ///

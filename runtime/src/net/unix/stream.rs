@@ -101,13 +101,13 @@ impl UnixStream {
 
     /// Returns another descriptor of the same connection.
     ///
-    /// Timeouts and [`set_nonblocking`](UnixStream::set_nonblocking) are copied, not shared.
+    /// It shares timeouts and [`set_nonblocking`](Self::set_nonblocking), as in std.
     ///
     /// # Errors
     ///
     /// If the process may have no more descriptors.
     pub fn try_clone(&self) -> io::Result<UnixStream> {
-        self.duplicate().map(UnixStream::new)
+        self.source.try_clone().map(UnixStream::new)
     }
 
     /// Returns the address of this end.
@@ -180,7 +180,7 @@ impl UnixStream {
     /// Says whether calls are to fail with `WouldBlock` instead of waiting. Such calls do not
     /// switch to other threads either, and cut nobody off.
     ///
-    /// It holds for this handle alone, not for its clones, and for calls that begin afterwards.
+    /// As in std it holds for the socket, so for clones too; and for calls that begin afterwards.
     ///
     /// # Errors
     ///
