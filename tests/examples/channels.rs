@@ -54,7 +54,10 @@ fn pipeline_counts_text_and_overfills_no_channel_under_every_mapping() {
 fn pipeline_reads_this_repository_where_nothing_is_named() {
     let said = Run::of("pipeline").variable("SYLVAN_MAPPING", "n:1").succeeds();
     let (words, figures) = said.stdout.split_once("\nin this run:\n").expect("figures");
-    assert!(words.trim().starts_with("the  "), "{}", said.stdout);
+    // Of English and of Rust; which of the two comes first changes with what is written.
+    for word in ["the", "let"] {
+        assert!(words.contains(&format!(" {word}  ")), "{}", said.stdout);
+    }
     assert!(words.contains("\none thread alone counts the same\n"), "{}", said.stdout);
     let [lines, words, tables] = figures_of_pipeline(figures, "n:1");
     assert!(lines == words && lines > 50_000 && tables > 200, "{}", said.stdout);
