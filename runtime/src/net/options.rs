@@ -43,9 +43,10 @@ impl TcpListener {
     /// use sylvan::net::TcpListener;
     ///
     /// # fn main() -> std::io::Result<()> {
-    /// let first = TcpListener::bind_with("127.0.0.1:0", 1024, |socket| socket.set_reuse_port(true))?;
+    /// let share = |socket: &socket2::Socket| socket.set_reuse_port(true);
+    /// let first = TcpListener::bind_with("127.0.0.1:0", 1024, share)?;
     /// let address = first.local_addr()?;
-    /// let second = TcpListener::bind_with(address, 1024, |socket| socket.set_reuse_port(true))?;
+    /// let second = TcpListener::bind_with(address, 1024, share)?;
     /// assert_eq!(second.local_addr()?, address);
     /// # Ok(())
     /// # }
