@@ -171,19 +171,17 @@ impl<S: AsFd> Source<S> {
         deadline: impl FnOnce() -> Option<Instant>,
         mut attempt: impl FnMut(&S) -> io::Result<R>,
     ) -> io::Result<R> {
-        let seen = match self.begin(interest) {
-            Begin::Attempt(seen) => seen,
-            Begin::WaitFirst(seen) => {
-                return self.perform_waiting(interest, kind, deadline(), seen, attempt);
+        let readiness = &self.state.readiness;
+        self.pass();
+        let seen = readiness.look(interest);
+        let waits_first = seen.is_dry() && !self.is_nonblocking() && !current::green().is_null();
+        if !waits_first {
+            match attempt(&self.socket) {
+                Err(error) if self.waits_after(&error) => readiness.note_dry(interest, seen),
+                result => return result,
             }
-        };
-        match attempt(&self.socket) {
-            Err(error) if self.waits_after(&error) => {
-                self.state.readiness.note_dry(interest, seen);
-                self.perform_waiting(interest, kind, deadline(), seen, attempt)
-            }
-            result => result,
         }
+        self.perform_waiting(interest, kind, deadline(), seen, attempt)
     }
 
     /// The same for reading from a stream of bytes into `room` bytes, one at least. One that gives
@@ -211,8 +209,8 @@ impl<S: AsFd> Source<S> {
         })
     }
 
-    /// Passes the switch point of a call. One that is not to wait does not switch
-    /// either: its caller may hold a lock over it that others of this worker wait for.
+    /// Passes the switch point of a call. One that is not to wait does not switch either: its
+    /// caller may hold a lock over it that others of this worker wait for.
     // SUSPENDS
     #[inline]
     pub(crate) fn pass(&self) {
@@ -222,16 +220,18 @@ impl<S: AsFd> Source<S> {
         }
     }
 
-    /// How a call begins: whether it attempts at once.
-    // SUSPENDS
-    #[inline]
-    fn begin(&self, interest: Interest) -> Begin {
-        let readiness = &self.state.readiness;
-        self.pass();
-        let seen = readiness.look(interest);
-        match seen.is_dry() && !self.is_nonblocking() && !current::green().is_null() {
-            true => Begin::WaitFirst(seen),
-            false => Begin::Attempt(seen),
+    /// What an attempt to read gives that would wait: where reading was ended, the end, which the
+    /// kernel tells of some sockets only to those who wait in it.
+    pub(crate) fn or_end<R>(
+        &self,
+        attempted: io::Result<R>,
+        end: impl FnOnce() -> io::Result<R>,
+    ) -> io::Result<R> {
+        match attempted {
+            Err(error) if self.waits_after(&error) && os::has_read_end(self.socket.as_fd()) => {
+                end()
+            }
+            attempted => attempted,
         }
     }
 
@@ -366,11 +366,6 @@ impl<S: AsFd> Source<S> {
     pub(crate) fn call_all(&self, read: bool, write: bool) {
         self.state.readiness.call_all(Ready { read, write, read_ends: true });
     }
-}
-
-enum Begin {
-    Attempt(Seen),
-    WaitFirst(Seen),
 }
 
 /// Leaves the queue at the end of a wait, also of one that is unwound.

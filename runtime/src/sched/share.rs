@@ -23,7 +23,6 @@ use std::sync::atomic;
 use crate::clock;
 use crate::sched::worker::{Core, Remote};
 use crate::task::Header;
-use crate::task::mailbox::Mailbox;
 
 /// How far from the share a worker is no concern, beside a sixteenth of the share.
 const SLACK: u64 = 2;
@@ -97,16 +96,12 @@ impl Core {
         if homed(least) >= mine {
             return false;
         }
-        let mailbox = NonNull::from(&*least.mailbox);
-        // SAFETY: S1: it was made just now, and waits for whoever runs it; S2: the runtime keeps
-        // its mailboxes.
-        match unsafe { Mailbox::push_to_a_sleeper(mailbox, thread) } {
-            Some(mailbox) => {
-                mailbox.wake_owner();
-                true
-            }
-            None => false,
+        // SAFETY: S1: it was made just now, and waits for whoever runs it.
+        let pushed = unsafe { least.mailbox.push_to_a_sleeper(thread) };
+        if pushed {
+            least.mailbox.wake_owner();
         }
+        pushed
     }
 
     #[cold]

@@ -156,31 +156,25 @@ impl Mailbox {
         }
     }
 
-    /// Hands `header` to the owner if it sleeps, and gives the mailbox, for the caller to call
-    /// [`Mailbox::wake_owner`]. `None`: nothing was handed over.
+    /// Hands `header` to the owner if it sleeps. True: it slept, and the caller must call
+    /// [`Mailbox::wake_owner`].
     ///
     /// # Safety
-    /// S1 and S2: as for `push`.
-    pub(crate) unsafe fn push_to_a_sleeper(
-        this: NonNull<Mailbox>,
-        header: NonNull<Header>,
-    ) -> Option<Arc<Mailbox>> {
-        // SAFETY: it lies in an `Arc` that lives (S2).
-        unsafe { Arc::increment_strong_count(this.as_ptr()) };
-        // SAFETY: the reference that was counted just now.
-        let mailbox = unsafe { Arc::from_raw(this.as_ptr().cast_const()) };
+    /// S1: as for `push`.
+    #[must_use]
+    pub(crate) unsafe fn push_to_a_sleeper(&self, header: NonNull<Header>) -> bool {
         // SAFETY: alive (S1).
         let next = unsafe { &header.as_ref().next };
         // ORDERING: Relaxed; published by the CAS below.
         next.store(EMPTY, Ordering::Relaxed);
         // ORDERING: as in `push`.
-        let pushed = mailbox.head.compare_exchange(
+        let pushed = self.head.compare_exchange(
             SLEEPING,
             header.as_ptr(),
             Ordering::AcqRel,
             Ordering::Relaxed,
         );
-        pushed.is_ok().then_some(mailbox)
+        pushed.is_ok()
     }
 
     /// Makes the owner look round, if it sleeps. True: it slept, and the caller must call

@@ -170,7 +170,7 @@ impl UnixDatagram {
     #[track_caller]
     pub fn recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
         let attempt = |socket: &net::UnixDatagram| {
-            self.or_end(os::receive_from_unix(socket.as_fd(), buf), || {
+            self.source.or_end(os::receive_from_unix(socket.as_fd(), buf), || {
                 Ok((0, SocketAddr::from_pathname("")?))
             })
         };
@@ -189,28 +189,9 @@ impl UnixDatagram {
     #[track_caller]
     pub fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
         let attempt = |socket: &net::UnixDatagram| {
-            self.or_end(os::receive(socket.as_fd(), buf, false), || Ok(0))
+            self.source.or_end(os::receive(socket.as_fd(), buf, false), || Ok(0))
         };
         self.source.perform(Interest::Read, WaitKind::SocketRead, attempt)
-    }
-
-    /// What a receive gives that would have waited: where receiving was ended, the end, of which
-    /// the kernel tells only those who wait in it.
-    fn or_end<R>(
-        &self,
-        received: io::Result<R>,
-        end: impl FnOnce() -> io::Result<R>,
-    ) -> io::Result<R> {
-        match received {
-            Err(error)
-                if error.kind() == ErrorKind::WouldBlock
-                    && !self.source.is_nonblocking()
-                    && os::has_read_end(self.as_fd()) =>
-            {
-                end()
-            }
-            received => received,
-        }
     }
 
     /// Sends a datagram to the socket on a file.

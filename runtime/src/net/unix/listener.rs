@@ -1,7 +1,7 @@
 //! A Unix socket that waits for connections.
 #![forbid(unsafe_code)]
 
-use std::io::{self, ErrorKind};
+use std::io;
 use std::iter::FusedIterator;
 use std::os::fd::AsFd;
 use std::os::unix::net;
@@ -79,16 +79,9 @@ impl UnixListener {
     #[inline]
     #[track_caller]
     pub fn accept(&self) -> io::Result<(UnixStream, SocketAddr)> {
-        let attempt = |listener: &net::UnixListener| match os::accept_unix(listener.as_fd()) {
-            // Of its end the kernel tells only those who wait in it.
-            Err(error)
-                if error.kind() == ErrorKind::WouldBlock
-                    && !self.source.is_nonblocking()
-                    && os::has_read_end(listener.as_fd()) =>
-            {
-                Err(os::no_listener())
-            }
-            accepted => accepted,
+        let attempt = |listener: &net::UnixListener| {
+            let accepted = os::accept_unix(listener.as_fd());
+            self.source.or_end(accepted, || Err(os::no_listener()))
         };
         let (fd, address) = self.exhaustion.accept(&self.source, attempt)?;
         Ok((UnixStream::new(Source::fresh(fd.into())), address))
