@@ -24,7 +24,7 @@ pub(crate) use arch::{prefetch, stack_pointer};
 #[cfg(target_os = "linux")]
 #[cfg_attr(loom, allow(unused_imports, reason = "models have no futex"))]
 pub(crate) use linux::{
-    barrier::heavy_barrier,
+    barrier::{heavy_barrier, prepare_heavy_barrier},
     doorbell::{Doorbell, Polled, poll},
     fault::{AltStack, install_fault_handler, write_stderr},
     futex::{futex_wait, futex_wake},

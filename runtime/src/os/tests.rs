@@ -218,3 +218,9 @@ fn a_fault_signal_that_kill_sent_still_ends_a_process_without_handlers() {
     // SAFETY: raising a signal has no preconditions.
     unsafe { libc::raise(libc::SIGSEGV) };
 }
+
+#[test]
+fn heavy_barrier_that_was_prepared_is_no_refusal() {
+    prepare_heavy_barrier();
+    assert!(heavy_barrier(), "every Linux since 4.14 has it");
+}

@@ -191,10 +191,11 @@ impl Idle {
         self.may_pick()
     }
 
-    /// Picks a sleeping worker to search. The caller nudges its mailbox.
-    pub(crate) fn pick(&self) -> Option<usize> {
+    /// Picks a sleeping worker to search, of several one with the least `load`. The caller nudges
+    /// its mailbox.
+    pub(crate) fn pick(&self, load: impl Fn(usize) -> u64) -> Option<usize> {
         while self.start_search_for_another() {
-            if let Some(index) = self.take_unpicked() {
+            if let Some(index) = self.take_unpicked(&load) {
                 return Some(index);
             }
             // All that sleep were waking up already, and they look round before they sleep again.
@@ -230,25 +231,25 @@ impl Idle {
     }
 
     /// Clears the bit of one sleeping worker, which thereby gets the counted search.
-    fn take_unpicked(&self) -> Option<usize> {
-        for (chunk, mask) in self.unpicked.iter().enumerate() {
-            // ORDERING: Relaxed; the CAS below decides.
-            let mut seen = mask.load(Ordering::Relaxed);
-            while seen != 0 {
-                let bit = seen & seen.wrapping_neg();
-                // ORDERING: AcqRel; Release hands over what the picker saw, see `wake_up`.
-                match mask.compare_exchange_weak(
-                    seen,
-                    seen & !bit,
-                    Ordering::AcqRel,
-                    Ordering::Relaxed,
-                ) {
-                    Ok(_) => return Some(chunk * 64 + bit.trailing_zeros() as usize),
-                    Err(now) => seen = now,
-                }
+    fn take_unpicked(&self, load: &impl Fn(usize) -> u64) -> Option<usize> {
+        loop {
+            let index = self.unpicked().min_by_key(|&index| load(index))?;
+            let bit = 1 << (index % 64);
+            // ORDERING: AcqRel; Release hands over what the picker saw, see `wake_up`. If somebody
+            // else was faster, the next look sees that.
+            if self.unpicked[index / 64].fetch_and(!bit, Ordering::AcqRel) & bit != 0 {
+                return Some(index);
             }
         }
-        None
+    }
+
+    /// Who sleeps and was not picked.
+    fn unpicked(&self) -> impl Iterator<Item = usize> {
+        self.unpicked.iter().enumerate().flat_map(|(chunk, mask)| {
+            // ORDERING: Relaxed; whoever takes one decides by a change.
+            let mask = mask.load(Ordering::Relaxed);
+            (0..64).filter(move |bit| mask & 1 << bit != 0).map(move |bit| chunk * 64 + bit)
+        })
     }
 
     fn has_unpicked(&self) -> bool {

@@ -22,8 +22,12 @@ use crate::task::current;
 
 /// Starts the crew. If a worker cannot be had, those that started are sent home.
 pub(crate) fn start(shared: &Arc<Shared>, deques: Vec<Deque<Job>>) -> io::Result<()> {
-    let (ready, started) = mpsc::channel::<io::Result<()>>();
     let count = deques.len();
+    if count > 1 {
+        // Here, for a worker that did it at its first need would stand still for 20 ms.
+        crate::os::prepare_heavy_barrier();
+    }
+    let (ready, started) = mpsc::channel::<io::Result<()>>();
     let mut refused = None;
     for (index, deque) in deques.into_iter().enumerate() {
         let name = format!("{}-{index}", shared.config.name);

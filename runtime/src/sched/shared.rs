@@ -260,7 +260,9 @@ impl Shared {
     /// Wakes a sleeping worker to search, if one sleeps and nobody searches.
     #[cold]
     pub(crate) fn pick_searcher(&self) {
-        let Some(index) = self.idle.pick() else { return };
+        // ORDERING: Relaxed; a heuristic. Who homes least shall get what is new.
+        let homed = |index: usize| self.remotes[index].counters.homed.load(Ordering::Relaxed);
+        let Some(index) = self.idle.pick(homed) else { return };
         let remote = &self.remotes[index];
         // ORDERING: Relaxed; a measurement.
         if self.wake_samples.load(Ordering::Relaxed) < WAKE_SAMPLES {

@@ -97,7 +97,7 @@ impl World {
     }
 
     fn pick_searcher(&self) {
-        if let Some(index) = self.idle.pick() {
+        if let Some(index) = self.idle.pick(|_| 0) {
             self.nudge(index);
         }
     }
