@@ -9,10 +9,10 @@
 use std::io;
 use std::os::fd::AsFd;
 
-use crate::net::pause;
 use crate::os;
 use crate::primitives::{AtomicBool, Ordering};
-use crate::reactor::{Interest, Source};
+use crate::reactor::{Interest, Source, pause};
+use crate::sched::door;
 use crate::task::WaitKind;
 
 /// A listener's memory of its last call: it has failed for want of something that the next one will
@@ -36,7 +36,7 @@ impl Exhaustion {
         // ORDERING: Relaxed, here and below; a hint that spares processor time, and guards nothing.
         if self.0.load(Ordering::Relaxed) {
             if !source.is_nonblocking() {
-                pause::pause_longest(WaitKind::Accept);
+                pause::pause_longest(door::reason(WaitKind::Accept), None);
             }
             self.0.store(false, Ordering::Relaxed);
         }

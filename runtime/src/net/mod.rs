@@ -60,7 +60,6 @@ mod bytes;
 mod handles;
 #[cfg(feature = "net-options")]
 mod options;
-mod pause;
 mod resolve;
 mod tcp;
 #[cfg(test)]

@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 
 use crate::clock;
 use crate::os::{self, Ready};
+use crate::reactor::pause;
 use crate::reactor::socket::Socket;
 use crate::sched::door::{self, Descriptor};
 use crate::sched::readiness::{self, Entered, Interest, Readiness, Seen, Waiter};
@@ -295,7 +296,13 @@ impl<S: AsFd> Source<S> {
             None => self.wait_kernel(interest, seen, reason, deadline),
         };
         match waited {
-            Err(error) if os::is_exhaustion(&error) => Ok(pause(reason, deadline)),
+            Err(error) if os::is_exhaustion(&error) => {
+                // No descriptors are left for what a wait stands on. A thread that has a socket
+                // already is not to fail for want of more.
+                pause::pause_longest(reason, deadline);
+                let is_over = deadline.is_some_and(|at| at <= clock::now());
+                Ok(if is_over { Waited::TimedOut } else { Waited::TryAgain })
+            }
             waited => waited,
         }
     }
@@ -399,21 +406,6 @@ impl Drop for Leaving<'_> {
         if self.readiness.leave(self.waiter, self.was_woken) && !self.tries {
             self.readiness.hand_on(self.waiter.interest());
         }
-    }
-}
-
-/// Waits for a moment, where the process has no descriptors left for what a wait stands on. A
-/// thread that has a socket already is not to fail for want of more.
-// SUSPENDS
-#[cold]
-fn pause(reason: Reason, deadline: Option<Instant>) -> Waited {
-    const PAUSE: Duration = Duration::from_millis(10);
-    door::switch_point();
-    let end = [clock::deadline_in(PAUSE), deadline].into_iter().flatten().min();
-    door::wait_unannounced(false, reason, end);
-    match deadline.is_some_and(|at| at <= clock::now()) {
-        true => Waited::TimedOut,
-        false => Waited::TryAgain,
     }
 }
 

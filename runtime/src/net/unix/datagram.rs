@@ -21,9 +21,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::net::Shutdown;
-use crate::net::pause::Pauses;
 use crate::net::unix::SocketAddr;
 use crate::os;
+use crate::reactor::pause::Pauses;
 use crate::reactor::{Interest, Source};
 use crate::sched::door;
 use crate::task::WaitKind;

@@ -10,10 +10,10 @@ use std::os::unix::net;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::net::pause::Pauses;
 use crate::net::unix::SocketAddr;
 use crate::net::{Shutdown, bytes};
 use crate::os;
+use crate::reactor::pause::Pauses;
 use crate::reactor::{Interest, Source};
 use crate::sched::door;
 use crate::task::WaitKind;

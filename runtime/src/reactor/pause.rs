@@ -21,40 +21,35 @@ const SHORTEST: Duration = Duration::from_micros(100);
 const LONGEST: Duration = Duration::from_millis(10);
 
 /// The pauses of one call.
-pub(super) struct Pauses {
+pub(crate) struct Pauses {
     next: Duration,
     deadline: Option<Instant>,
 }
 
 impl Pauses {
     /// Pauses for a call that ends after `timeout`.
-    pub(super) fn within(timeout: Option<Duration>) -> Pauses {
+    pub(crate) fn within(timeout: Option<Duration>) -> Pauses {
         Pauses { next: SHORTEST, deadline: timeout.and_then(clock::deadline_in) }
     }
 
     /// Waits for the next attempt. False: the time of the call is over.
     // SUSPENDS
     #[track_caller]
-    pub(super) fn pause(&mut self, kind: WaitKind) -> bool {
+    pub(crate) fn pause(&mut self, kind: WaitKind) -> bool {
         if self.deadline.is_some_and(|deadline| deadline <= clock::now()) {
             return false;
         }
-        let end = clock::deadline_in(self.next);
-        let end = match (end, self.deadline) {
-            (Some(end), Some(deadline)) => Some(end.min(deadline)),
-            (end, deadline) => end.or(deadline),
-        };
-        sleep_to(end, door::reason(kind));
+        sleep_to(earlier(clock::deadline_in(self.next), self.deadline), door::reason(kind));
         self.next = LONGEST.min(self.next * 2);
         true
     }
 }
 
-/// Waits for the longest of the pauses.
+/// Waits for the longest of the pauses, or until `deadline` if that comes first.
 // SUSPENDS
-#[track_caller]
-pub(super) fn pause_longest(kind: WaitKind) {
-    sleep_to(clock::deadline_in(LONGEST), door::reason(kind));
+#[cold]
+pub(crate) fn pause_longest(reason: Reason, deadline: Option<Instant>) {
+    sleep_to(earlier(clock::deadline_in(LONGEST), deadline), reason);
 }
 
 // SUSPENDS
@@ -65,4 +60,8 @@ fn sleep_to(end: Option<Instant>, reason: Reason) {
             return;
         }
     }
+}
+
+fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    one.into_iter().chain(other).min()
 }
