@@ -85,27 +85,39 @@ fn cancellation_at_any_moment_ends_a_read_and_takes_no_byte_along() {
 #[test]
 fn deadlines_and_bytes_at_any_moment_lose_no_byte() {
     const BYTES: usize = 1000;
+    const LAST: u8 = 2;
     let _watchdog = Watchdog::new("deadlines");
     let mut random = random();
     let (near, far) = pair();
-    let reader = std::thread::spawn(move || {
-        let (mut read, mut cuts) = (0, 0);
-        while read < BYTES {
-            let got = RefCell::new(0);
-            // None is over before the read has begun, or nothing would ever be read.
-            let limit = Duration::from_micros(20 * (1 + cuts % 8));
-            if time::timeout(limit, || *got.borrow_mut() += usize::from(read_byte(&far))).is_err() {
-                cuts += 1;
+    let cuts = Arc::new(AtomicUsize::new(0));
+    let reader = std::thread::spawn({
+        let cuts = cuts.clone();
+        move || {
+            let mut read = 0;
+            loop {
+                let got = RefCell::new(None);
+                // None is over before the read has begun, or nothing would ever be read.
+                let limit = Duration::from_micros(20 * (1 + cuts.load(SeqCst) as u64 % 8));
+                if time::timeout(limit, || *got.borrow_mut() = Some(read_byte(&far))).is_err() {
+                    cuts.fetch_add(1, SeqCst);
+                }
+                match got.into_inner() {
+                    Some(LAST) => return read,
+                    got => read += usize::from(got.is_some()),
+                }
             }
-            read += got.into_inner();
         }
-        cuts
     });
     for _ in 0..BYTES {
         pause(&mut random);
         write_byte(&near, 1);
     }
-    assert!(reader.join().unwrap() > 0, "no deadline has come in time");
+    while cuts.load(SeqCst) == 0 {
+        // Nothing comes any more, so a deadline does.
+        std::thread::yield_now();
+    }
+    write_byte(&near, LAST);
+    assert_eq!(reader.join().unwrap(), BYTES);
 }
 
 #[test]

@@ -14,9 +14,9 @@
 use std::io;
 use std::os::fd::AsFd;
 use std::panic::Location;
-use std::ptr;
-use std::sync::Arc;
+use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use crate::clock;
@@ -38,17 +38,25 @@ pub(crate) struct Source<S> {
 
 struct State {
     readiness: Readiness,
-    settings: Arc<Settings>,
+    common: Arc<Common>,
 }
 
-/// What the program has asked for. It belongs to the socket, so duplicates share it.
+/// What belongs to the socket, so that its clones share it.
 #[derive(Default)]
-struct Settings {
-    /// In nanoseconds, for reading and for writing; 0: none.
+struct Common {
+    /// What the program has asked for: in nanoseconds, for reading and for writing; 0: none.
     timeouts: [AtomicU64; 2],
     /// Whether calls do not wait.
     nonblocking: AtomicBool,
+    /// Where threads may wait, as soon as there are clones; empty before.
+    clones: Mutex<Vec<OneOfSeveral>>,
 }
+
+/// The readiness of one of several descriptors of a socket. It leaves the list before it goes.
+struct OneOfSeveral(NonNull<Readiness>);
+
+// SAFETY: a readiness may be shared, and who looks at it holds the list's lock.
+unsafe impl Send for OneOfSeveral {}
 
 /// How a wait has ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -64,7 +72,7 @@ impl<S: Socket> Source<S> {
         socket.set_nonblocking(true)?;
         let timeouts = socket.timeouts()?;
         let source = Source::fresh(socket);
-        for (kept, given) in source.state.settings.timeouts.iter().zip(timeouts) {
+        for (kept, given) in source.state.common.timeouts.iter().zip(timeouts) {
             // ORDERING: Relaxed; nobody else knows it yet.
             kept.store(to_ns(given), Ordering::Relaxed);
         }
@@ -73,17 +81,20 @@ impl<S: Socket> Source<S> {
 
     /// Takes a socket over that is non-blocking and has no timeouts.
     pub(crate) fn fresh(socket: S) -> Source<S> {
-        Source::with_settings(socket, Arc::default())
+        Source::with_common(socket, Arc::default())
     }
 
     /// Another descriptor of the same socket, with the same settings.
     pub(crate) fn try_clone(&self) -> io::Result<Source<S>> {
         // The descriptors share the mode that keeps calls from blocking, so that is set.
-        Ok(Source::with_settings(self.socket.try_clone()?, self.state.settings.clone()))
+        let clone = Source::with_common(self.socket.try_clone()?, self.state.common.clone());
+        self.state.enlist();
+        clone.state.enlist();
+        Ok(clone)
     }
 
-    fn with_settings(socket: S, settings: Arc<Settings>) -> Source<S> {
-        let state = State { readiness: Readiness::new(socket.as_fd()), settings };
+    fn with_common(socket: S, common: Arc<Common>) -> Source<S> {
+        let state = State { readiness: Readiness::new(socket.as_fd()), common };
         Source { state: Box::new(state), socket }
     }
 
@@ -109,7 +120,7 @@ impl<S: Socket> Source<S> {
     ) -> io::Result<()> {
         self.socket.set_timeout(interest, timeout)?;
         // ORDERING: Relaxed; it holds for calls that begin after this one.
-        self.state.settings.timeouts[interest as usize].store(to_ns(timeout), Ordering::Relaxed);
+        self.state.common.timeouts[interest as usize].store(to_ns(timeout), Ordering::Relaxed);
         Ok(())
     }
 }
@@ -123,12 +134,12 @@ impl<S: AsFd> Source<S> {
     /// Says whether calls are to fail instead of waiting.
     pub(crate) fn set_nonblocking(&self, nonblocking: bool) {
         // ORDERING: Relaxed; as for timeouts.
-        self.state.settings.nonblocking.store(nonblocking, Ordering::Relaxed);
+        self.state.common.nonblocking.store(nonblocking, Ordering::Relaxed);
     }
 
     pub(crate) fn is_nonblocking(&self) -> bool {
         // ORDERING: Relaxed; as above.
-        self.state.settings.nonblocking.load(Ordering::Relaxed)
+        self.state.common.nonblocking.load(Ordering::Relaxed)
     }
 
     /// Whether a green thread waits.
@@ -140,7 +151,7 @@ impl<S: AsFd> Source<S> {
     /// What bounds the waits of a direction.
     pub(crate) fn timeout(&self, interest: Interest) -> Option<Duration> {
         // ORDERING: Relaxed; as above.
-        match self.state.settings.timeouts[interest as usize].load(Ordering::Relaxed) {
+        match self.state.common.timeouts[interest as usize].load(Ordering::Relaxed) {
             0 => None,
             ns => Some(Duration::from_nanos(ns)),
         }
@@ -369,9 +380,41 @@ impl<S: AsFd> Source<S> {
         Ok(leaving.after(cause, deadline))
     }
 
-    /// Tells those who wait of an end for which there is no event.
+    /// Tells those who wait, at clones too, of an end for which there is no event.
     pub(crate) fn call_all(&self, read: bool, write: bool) {
-        self.state.readiness.call_all(Ready { read, write, read_ends: true });
+        let ready = Ready { read, write, read_ends: true };
+        let clones = self.state.common.clones();
+        if clones.is_empty() {
+            self.state.readiness.call_all(ready);
+        }
+        for clone in clones.iter() {
+            // SAFETY: it leaves the list, which is locked, before it goes.
+            unsafe { clone.0.as_ref() }.call_all(ready);
+        }
+    }
+}
+
+impl Common {
+    fn clones(&self) -> MutexGuard<'_, Vec<OneOfSeveral>> {
+        self.clones.lock().unwrap_or_else(|e| e.into_inner())
+    }
+}
+
+impl State {
+    /// Enters the list of clones, once. In a box by then, so it stays where it is.
+    fn enlist(&self) {
+        let me = NonNull::from(&self.readiness);
+        let mut clones = self.common.clones();
+        if clones.iter().all(|clone| clone.0 != me) {
+            clones.push(OneOfSeveral(me));
+        }
+    }
+}
+
+impl Drop for State {
+    fn drop(&mut self) {
+        let me = NonNull::from(&self.readiness);
+        self.common.clones().retain(|clone| clone.0 != me);
     }
 }
 

@@ -112,6 +112,24 @@ fn shutdown_ends_a_read_on_a_clone() {
 }
 
 #[test]
+fn shutdown_of_writing_ends_a_write_on_a_clone() {
+    with_streams!(Stream, {
+        let (left, _right) = Stream::connected();
+        probe::shrink_buffers(&left);
+        let mut clone = left.try_clone().unwrap();
+        thread::scope(|scope| {
+            let write = move || clone.write_all(&sample::bytes(1, 1 << 20)).unwrap_err();
+            let writer = scope.spawn(write);
+            settle();
+            left.shutdown(Shutdown::Write).unwrap();
+            assert_eq!(writer.join().unwrap().kind(), ErrorKind::BrokenPipe);
+        });
+        // A clone that has gone is in nobody's way.
+        left.shutdown(Shutdown::Both).unwrap();
+    });
+}
+
+#[test]
 fn shutdown_twice_is_refused_by_tcp_once_the_peer_knows() {
     everywhere(|| {
         let (left, mut right) = TcpStream::connected();

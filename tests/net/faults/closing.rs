@@ -27,13 +27,10 @@ trait Stream: Send + Sync + Sized + 'static {
     fn write_by_ref(&self) -> std::io::Result<()>;
     fn shut_down(&self, how: Shutdown);
     fn second(&self) -> Self;
-    /// Whether a clone tells those who wait at the original of this end. Of the end of a Unix
-    /// stream's writing no event tells.
-    const TELLS_CLONES_OF_WRITING: bool;
 }
 
 macro_rules! streams {
-    ($($stream:ty, $pair:expr, $tells:expr;)*) => {$(
+    ($($stream:ty, $pair:expr;)*) => {$(
         impl Stream for $stream {
             fn pair() -> ($stream, $stream) {
                 $pair
@@ -54,15 +51,13 @@ macro_rules! streams {
             fn second(&self) -> $stream {
                 self.try_clone().unwrap()
             }
-
-            const TELLS_CLONES_OF_WRITING: bool = $tells;
         }
     )*};
 }
 
 streams! {
-    TcpStream, connected(), true;
-    UnixStream, UnixStream::pair().unwrap(), false;
+    TcpStream, connected();
+    UnixStream, UnixStream::pair().unwrap();
 }
 
 /// Starts `wait` on threads of all kinds, and gives what they give when all have ended.
@@ -111,9 +106,6 @@ fn shutdown_ends_waits<S: Stream>() {
             assert!(got.iter().all(|&count| count == 0), "{got:?}");
         }
         for how in [Shutdown::Write, Shutdown::Both] {
-            if by_clone && how == Shutdown::Write && !S::TELLS_CLONES_OF_WRITING {
-                continue;
-            }
             let (near, _far) = S::pair();
             let near = Arc::new(near);
             let (writes, closes) = (near.clone(), by_clone.then(|| near.second()));
