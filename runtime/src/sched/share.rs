@@ -152,11 +152,7 @@ impl Core {
     /// Whether this turn may be left to others, and if so, leaves it.
     pub(crate) fn leaves_turn_to_others(&self) -> bool {
         let (left, ready) = (self.left_turns.get(), self.ready.len());
-        if ready == 0 {
-            // Then `leaves_the_rest_to_others` has the say.
-            return true;
-        }
-        if left as usize >= LEFT_TURNS + ready {
+        if ready == 0 || left as usize >= LEFT_TURNS + ready {
             return false;
         }
         self.left_turns.set(left + 1);
