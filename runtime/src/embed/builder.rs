@@ -149,7 +149,9 @@ impl Builder {
     ///
     /// # Blocking
     ///
-    /// Waits until every worker has started, as long as a kernel thread takes for that.
+    /// Waits until every worker has started, as long as a kernel thread takes for that. Where the
+    /// process has several kernel threads already, the first runtime of more workers than one
+    /// registers with the kernel besides (`membarrier`), which takes some 20 ms, once.
     ///
     /// # Errors
     ///
