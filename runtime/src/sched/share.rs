@@ -14,10 +14,6 @@
 //! `15 + ready` of them may be left until the deque was empty once. That is `30 + 2 * ready` turns,
 //! after which each fourth takes the oldest of `unstarted`: together `30 + 2 * ready + 4 *
 //! unstarted`, within the bound of `4 * (ready + unstarted) + 61`.
-//!
-//! Where nothing else is ready it is left for a millisecond at a time, and the more seldom the more
-//! often that was in vain; and not at all to those who only compute, for it would hold them up and
-//! even out nothing: the thread that was started last must have come to wait for a descriptor.
 
 use std::cell::Cell;
 use std::cmp::Ordering;
