@@ -46,9 +46,6 @@ pub(crate) struct Leave {
     stolen: Cell<u64>,
     skip: Cell<u32>,
     skips: Cell<u32>,
-    /// Whether the thread that was taken last has come to wait for a descriptor. Such threads stay;
-    /// where they merely compute, leaving the others alone evens out nothing.
-    stays: Cell<bool>,
 }
 
 impl Core {
@@ -123,14 +120,6 @@ impl Core {
     /// to others for a moment still: they are awake and late, or have just been woken.
     #[cold]
     pub(crate) fn leaves_the_rest_to_others(&self) -> bool {
-        let leaves = self.leaves_for_a_moment();
-        if !leaves {
-            self.leave.stays.set(false);
-        }
-        leaves
-    }
-
-    fn leaves_for_a_moment(&self) -> bool {
         let leave = &self.leave;
         if self.deque.is_empty() {
             leave.until_ns.set(0);
@@ -160,23 +149,10 @@ impl Core {
         false
     }
 
-    /// Notes that `thread` is about to wait for a descriptor.
-    #[inline]
-    pub(crate) fn note_descriptor_wait(&self, thread: &Header) {
-        // ORDERING: Relaxed; the thread's own worker writes it.
-        if thread.mailbox.load(atomic::Ordering::Relaxed).is_null() {
-            self.leave.stays.set(true);
-        }
-    }
-
     /// Whether this turn may be left to others, and if so, leaves it.
     pub(crate) fn leaves_turn_to_others(&self) -> bool {
         let (left, ready) = (self.left_turns.get(), self.ready.len());
-        if ready == 0 {
-            // If so, `leaves_the_rest_to_others` has the say.
-            return self.leave.stays.get();
-        }
-        if left as usize >= LEFT_TURNS + ready {
+        if ready == 0 || left as usize >= LEFT_TURNS + ready {
             return false;
         }
         self.left_turns.set(left + 1);
