@@ -80,6 +80,7 @@ fn load(mut random: Random, deadline: Instant) {
     std::thread::scope(|scope| {
         let served = scope.spawn(|| serves.run(|| server.run()));
         asks.run(|| {
+            let _ending = server.end_when_left();
             thread::scope(|scope| {
                 for _ in 0..CONNECTIONS {
                     let (random, tally) = (random.split(), &tally);
@@ -94,7 +95,6 @@ fn load(mut random: Random, deadline: Instant) {
             let mut client = Client::new(address);
             client.ask(&mut random);
             client.end(&mut random);
-            server.end();
         });
         served.join().expect("no connection was anything but a peer's fault");
     });

@@ -49,7 +49,7 @@ fn unix_connect_to_a_full_queue_waits_for_room_and_can_be_cut_off() {
     on_both_kinds(|| {
         let address = free_address();
         let listener = UnixListener::bind_addr(&address).unwrap();
-        os::shorten_queue(listener.as_fd());
+        os::set_queue_length(listener.as_fd(), 0).unwrap();
         let connect = || UnixStream::connect_addr(&address);
         let first = connect().unwrap();
         cut_off_in_wait("connecting", connect);
@@ -68,7 +68,7 @@ fn unix_connect_to_a_full_queue_waits_for_room_and_can_be_cut_off() {
 fn tcp_connect_to_a_full_queue_ends_with_its_timeout_and_by_a_cut() {
     on_both_kinds(|| {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        os::shorten_queue(listener.as_fd());
+        os::set_queue_length(listener.as_fd(), 0).unwrap();
         let address = listener.local_addr().unwrap();
         let timeout = Duration::from_millis(20);
         let mut clients = Vec::new();

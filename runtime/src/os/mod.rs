@@ -35,7 +35,8 @@ pub(crate) use linux::{
     net::{
         BUFFERS_MAX, accept, accept_unix, connect, connect_unix, has_read_end, is_connecting,
         is_exhaustion, no_listener, receive, receive_from, receive_from_unix, receive_vectored,
-        send, send_to, send_to_unix, send_vectored, stream_socket, unix_stream_socket,
+        send, send_to, send_to_unix, send_vectored, set_queue_length, stream_socket,
+        unix_stream_socket,
     },
     thread::{at_fork_in_child, at_thread_exit, set_timer_slack, timer_slack},
     trace::{Frame, locate, visit_frames},
@@ -49,7 +50,6 @@ pub(crate) use linux::epoll::{Epoll, Events};
 pub(crate) use linux::{
     futex::FutexWait,
     memory::{page_size, refuse_batches},
-    net::shorten_queue,
 };
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! descriptors whose numbers are used again at once.
 #![forbid(unsafe_code)]
 
+use std::fs;
 use std::io::{Read, Write};
 use std::sync::Arc;
 use std::time::Duration;
@@ -217,4 +218,28 @@ fn threads_that_wait_at_the_shutdown_let_go_of_their_sockets() {
         left.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
         assert!((&left).read(&mut got).is_err());
     }
+}
+
+#[test]
+fn burst_of_clients_finds_room_though_nobody_accepts() {
+    // std's listeners have room for 128; the next client waits for a second, and the next ones are
+    // reset in the end.
+    let most: usize = {
+        let text = fs::read_to_string("/proc/sys/net/core/somaxconn").expect("Linux tells it");
+        text.trim().parse().expect("a number")
+    };
+    in_every_runtime(|_| {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let clients: Vec<_> = (0..most.min(300))
+            .map(|number| {
+                TcpStream::connect_timeout(&address, Duration::from_secs(20))
+                    .unwrap_or_else(|error| panic!("client {number}: {error}"))
+            })
+            .collect();
+        for client in &clients {
+            let accepted = listener.accept().unwrap();
+            assert_eq!(accepted.1, client.local_addr().unwrap());
+        }
+    });
 }

@@ -88,10 +88,19 @@ impl Server {
         });
     }
 
-    /// Ends `run`.
-    pub(crate) fn end(&self) {
-        self.is_over.store(true, SeqCst);
-        drop(TcpStream::connect(self.address()).expect("it listens"));
+    /// Ends `run` when it is dropped, so that a test whose clients panic ends as well.
+    pub(crate) fn end_when_left(&self) -> Ending<'_> {
+        Ending(self)
+    }
+}
+
+/// See [`Server::end_when_left`].
+pub(crate) struct Ending<'a>(&'a Server);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.is_over.store(true, SeqCst);
+        drop(TcpStream::connect(self.0.address()).expect("it listens"));
     }
 }
 
@@ -263,6 +272,7 @@ fn ask_without_reading(stream: &mut TcpStream, random: &mut Random) {
     let mut some = vec![0; 1 + random.below(100_000) as usize];
     if random.below(2) == 0 {
         stream.read_exact(&mut some).expect("the server lives");
-        assert!(some[4..].iter().take(LONGEST as usize).all(|&byte| byte == 7));
+        // The length of the frame stands before its bytes.
+        assert!(some.iter().skip(4).take(LONGEST as usize).all(|&byte| byte == 7));
     }
 }

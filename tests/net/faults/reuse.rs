@@ -75,7 +75,8 @@ fn bytes_go_to_nobody_else_though_numbers_are_used_again_at_once() {
         let (server, is_over) = (Server::new(), AtomicBool::new(false));
         let address = server.address();
         let connected: u64 = thread::scope(|scope| {
-            let serves = scope.spawn(|| server.run());
+            scope.spawn(|| server.run());
+            let _ending = server.end_when_left();
             let churning: Vec<_> = (0..6)
                 .map(|_| {
                     let random = random.split();
@@ -91,8 +92,6 @@ fn bytes_go_to_nobody_else_though_numbers_are_used_again_at_once() {
             let churned: u64 = churning.into_iter().map(|it| it.join().unwrap()).sum();
             is_over.store(true, SeqCst);
             let stayed: u64 = staying.into_iter().map(|it| it.join().unwrap()).sum();
-            server.end();
-            serves.join().unwrap();
             churned + stayed
         });
         assert_eq!(server.accepted.load(SeqCst), connected);

@@ -37,7 +37,8 @@ fn storm(mut random: Random, rounds: usize) {
     let address = server.address();
     let faults = Fault::ALL.repeat(rounds);
     thread::scope(|scope| {
-        let serves = scope.spawn(|| server.run());
+        scope.spawn(|| server.run());
+        let _ending = server.end_when_left();
         let faulty: Vec<_> = faults
             .iter()
             .map(|&fault| {
@@ -57,8 +58,6 @@ fn storm(mut random: Random, rounds: usize) {
         over.set();
         faulty.into_iter().for_each(|client| client.join().unwrap());
         behave(address, random.split());
-        server.end();
-        serves.join().unwrap();
     });
     let good = GOOD + 2;
     assert_eq!(server.accepted.load(SeqCst), (good + faults.len()) as u64);

@@ -66,8 +66,12 @@ impl TcpListener {
     /// Returns a listener on the first of the addresses that it can be bound to.
     ///
     /// Port 0 asks for a free one, which [`local_addr`](TcpListener::local_addr) tells. The address
-    /// may be used again at once when the listener has gone, and the queue of connections that
-    /// nobody has accepted yet is as long as std's.
+    /// may be used again at once when the listener has gone.
+    ///
+    /// As many connections may wait to be accepted as the system allows (`net.core.somaxconn` on
+    /// Linux); at a listener of std's it is 128, and a thousand clients that come at once find
+    /// their connections reset or late by a second. `bind_with` (feature `net-options`) takes
+    /// another number.
     ///
     /// # Blocking
     ///
@@ -80,6 +84,8 @@ impl TcpListener {
     #[track_caller]
     pub fn bind<A: ToSocketAddrs>(addr: A) -> io::Result<TcpListener> {
         let listener = first_that_works(addr, |address| net::TcpListener::bind(address))?;
+        // std lets 128 wait, which a burst of clients goes beyond before one thread has had a turn.
+        os::set_queue_length(listener.as_fd(), -1)?;
         listener.set_nonblocking(true)?;
         Ok(TcpListener::new(Source::fresh(listener)))
     }

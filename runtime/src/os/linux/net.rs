@@ -245,12 +245,14 @@ fn accept_raw(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, Raw)> {
     }
 }
 
-/// Leaves a listener's queue room for one connection, so that a test can fill it.
-#[cfg(test)]
-pub(crate) fn shorten_queue(listener: BorrowedFd<'_>) {
+/// Lets so many connections wait at a listener until they are accepted, and one more. Negative: as
+/// many as the system allows.
+pub(crate) fn set_queue_length(listener: BorrowedFd<'_>, connections: i32) -> io::Result<()> {
     // SAFETY: a plain call.
-    let result = unsafe { libc::listen(listener.as_raw_fd(), 0) };
-    assert_eq!(result, 0, "{}", io::Error::last_os_error());
+    match unsafe { libc::listen(listener.as_raw_fd(), connections) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
 }
 
 #[cfg(test)]
@@ -338,7 +340,7 @@ mod tests {
         let name = format!("sylvan-os-net-full-{}", std::process::id());
         let address = UnixAddr::from_abstract_name(&name).unwrap();
         let listener = UnixListener::bind_addr(&address).unwrap();
-        shorten_queue(listener.as_fd());
+        set_queue_length(listener.as_fd(), 0).unwrap();
         let mut clients = Vec::new();
         let error = loop {
             let client = unix_stream_socket().unwrap();
