@@ -337,6 +337,7 @@ impl<S: AsFd> Source<S> {
             let waiter = Waiter::new(readiness, interest, thread, sequence, Arc::as_ptr(poller));
             match readiness.enter(&waiter) {
                 Entered::Queued => {
+                    core.note_descriptor_wait(thread);
                     let leaving = Leaving::new(readiness, &waiter, core.seeded.is_none());
                     let waiter = ptr::from_ref(&waiter).cast();
                     let unlink = Unlink { waiter, call: readiness::leave_leaked };

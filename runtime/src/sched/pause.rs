@@ -31,6 +31,8 @@ const TIMER_PACE_NS: u64 = 700_000;
 const TIMER_BURST: u64 = 16;
 /// How many entries beside the first a thief takes from a deque of threads.
 const STEAL_MORE_MAX: usize = 16;
+/// For how long a worker sleeps that leaves its deque to others: its mailbox does not wake it.
+const STAND_BACK: Duration = Duration::from_micros(100);
 /// A search looks round once per this many spins; a spin is some 20 ns.
 const SPINS_PER_LOOK: u32 = 32;
 
@@ -61,7 +63,7 @@ impl<C: Choices> Worker<C> {
         }
         if !core.deque.is_empty() {
             // It is left to others for a moment; see `share`.
-            std::thread::yield_now();
+            core.stand_back();
             return true;
         }
         if self.choices.before_sleep(core) == Pause::LookAgain {
@@ -271,6 +273,19 @@ impl Core {
             || others
                 .into_iter()
                 .any(|(index, remote)| index != self.index && !remote.stealer.is_empty())
+    }
+
+    /// Lets other kernel threads have the processor for a moment, which events and timers end.
+    ///
+    /// Where descriptors are watched it sleeps, for to yield is not enough: of the workers that
+    /// wait for a processor some may wait for another one, and only an idle one fetches them.
+    fn stand_back(&self) {
+        if self.watches() && self.seeded.is_none() {
+            let timer = self.until_next_deadline();
+            self.collect(Some(timer.map_or(STAND_BACK, |timer| timer.min(STAND_BACK))));
+        } else {
+            std::thread::yield_now();
+        }
     }
 
     /// How long until this worker must look round by itself.

@@ -13,7 +13,10 @@
 //! Leaving is bounded, for the others may be stuck in user code. Of four turns two are the deque's;
 //! `15 + ready` of them may be left until the deque was empty once. That is `30 + 2 * ready` turns,
 //! after which each fourth takes the oldest of `unstarted`: together `30 + 2 * ready + 4 *
-//! unstarted`, within the bound of `4 * (ready + unstarted) + 61`.
+//! unstarted`, within the bound of `4 * (ready + unstarted) + 61`. Where nothing is ready, and the
+//! threads that start come to wait for descriptors, as a server's do, all turns are left, for 8 ms
+//! until the deque was empty once. To leave the next one again and again for as long as somebody
+//! else takes one would start a thousand threads a second and no more.
 
 use std::cell::Cell;
 use std::cmp::Ordering;
@@ -34,18 +37,27 @@ const LEFT_TURNS: usize = 15;
 
 /// For how long a worker without other work leaves its deque to others: they need some 20 µs to
 /// come, unless the system lets them wait for a processor.
-const LEAVE_NS: u64 = 1_000_000;
-/// After having left it in vain, a worker takes so many threads at once before it tries again:
+const MOMENT_NS: u64 = 1_000_000;
+/// How many moments it leaves a deque that has not been empty since.
+const MOMENTS_MAX: u32 = 8;
+/// After a moment in vain, a worker takes so many threads at once before it leaves the next one:
 /// first one, then twice as many each time, and no more than these.
 const SKIPS_MAX: u32 = 255;
 
 /// How a worker has fared that left its deque to others.
 #[derive(Default)]
 pub(crate) struct Leave {
+    /// When the present moment ends; 0: there is none.
     until_ns: Cell<u64>,
+    /// What others had taken when it began.
     stolen: Cell<u64>,
     skip: Cell<u32>,
     skips: Cell<u32>,
+    /// The moments since the deque was empty.
+    moments: Cell<u32>,
+    /// Whether the thread that was taken last has come to wait for a descriptor. Such threads stay;
+    /// where they merely compute, leaving the others alone evens out nothing.
+    stays: Cell<bool>,
 }
 
 impl Core {
@@ -120,11 +132,15 @@ impl Core {
     /// to others for a moment still: they are awake and late, or have just been woken.
     #[cold]
     pub(crate) fn leaves_the_rest_to_others(&self) -> bool {
-        let leave = &self.leave;
-        if self.deque.is_empty() {
-            leave.until_ns.set(0);
-            return false;
+        let leaves = !self.deque.is_empty() && self.leaves_a_moment();
+        if !leaves {
+            self.leave.stays.set(false);
         }
+        leaves
+    }
+
+    fn leaves_a_moment(&self) -> bool {
+        let leave = &self.leave;
         if leave.skip.get() > 0 {
             leave.skip.set(leave.skip.get() - 1);
             return false;
@@ -133,7 +149,12 @@ impl Core {
         // ORDERING: Relaxed; a heuristic.
         let stolen = self.remote().stolen.load(atomic::Ordering::Relaxed);
         if leave.until_ns.get() == 0 {
-            leave.until_ns.set(now + LEAVE_NS);
+            let moments = leave.moments.get() + 1;
+            if moments > MOMENTS_MAX {
+                return false;
+            }
+            leave.moments.set(moments);
+            leave.until_ns.set(now + MOMENT_NS);
             leave.stolen.set(stolen);
             self.shared.pick_searcher();
             return true;
@@ -149,10 +170,31 @@ impl Core {
         false
     }
 
+    /// The deque is empty: whatever was left to others, nobody has to wait for it.
+    #[inline]
+    pub(super) fn end_leave(&self) {
+        self.left_turns.set(0);
+        self.leave.moments.set(0);
+        self.leave.until_ns.set(0);
+    }
+
+    /// Notes that `thread` is about to wait for a descriptor.
+    #[inline]
+    pub(crate) fn note_descriptor_wait(&self, thread: &Header) {
+        // ORDERING: Relaxed; the thread's own worker writes it.
+        if thread.mailbox.load(atomic::Ordering::Relaxed).is_null() {
+            self.leave.stays.set(true);
+        }
+    }
+
     /// Whether this turn may be left to others, and if so, leaves it.
     pub(crate) fn leaves_turn_to_others(&self) -> bool {
         let (left, ready) = (self.left_turns.get(), self.ready.len());
-        if ready == 0 || left as usize >= LEFT_TURNS + ready {
+        if ready == 0 {
+            // If so, `leaves_the_rest_to_others` has the say.
+            return self.leave.stays.get();
+        }
+        if left as usize >= LEFT_TURNS + ready {
             return false;
         }
         self.left_turns.set(left + 1);

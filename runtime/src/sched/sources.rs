@@ -21,7 +21,7 @@ impl Core {
         loop {
             // Asked first, for a pop costs a full fence even where there is nothing to pop.
             if self.deque.is_empty() {
-                self.left_turns.set(0);
+                self.end_leave();
                 return None;
             }
             let job = match source {

@@ -115,7 +115,8 @@ impl<C: Choices> Worker<C> {
         if core.over_share.get() && core.leaves_the_rest_to_others() {
             return None;
         }
-        core.take_unstarted(Source::Young).or_else(|| core.take_injected())
+        let end = if source == Source::Old { Source::Old } else { Source::Young };
+        core.take_unstarted(end).or_else(|| core.take_injected())
     }
 
     /// A ready thread: the oldest, unless the choices say otherwise.
