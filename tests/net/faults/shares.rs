@@ -16,7 +16,7 @@ use sylvan::net::{TcpListener, TcpStream};
 use sylvan::{Mapping, Runtime, thread};
 use sylvan_workspace::{Watchdog, in_child, until};
 
-use super::{allowance, many_to_many, ping, with_std_peer, with_std_unix_peer};
+use super::{allowance, echo, many_to_many, ping, with_std_peer, with_std_unix_peer};
 use crate::sample;
 
 const MEGABYTE: usize = 1 << 20;
@@ -99,6 +99,30 @@ fn connections_come_to_another_worker_when_the_first_one_computes() {
             }
         },
         |_| (0..20).for_each(|_| ping(StdStream::connect(address).unwrap(), 3)),
+    );
+}
+
+/// The free worker homes all of them, so it leaves each to the other one first, who cannot come.
+#[test]
+fn threads_of_connections_start_though_the_other_worker_computes() {
+    const CONNECTIONS: usize = 200;
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    on_a_worker_and_beside_it_when_it_computes(
+        move |round| {
+            let accept = |_| {
+                let (stream, _) = listener.accept().unwrap();
+                thread::spawn(move || echo(&stream))
+            };
+            let echoes: Vec<_> = (0..round * CONNECTIONS).map(accept).collect();
+            echoes.into_iter().for_each(|echo| echo.join().unwrap());
+        },
+        |round| {
+            let connect = |_| StdStream::connect(address).unwrap();
+            let clients: Vec<_> = (0..round * CONNECTIONS).map(connect).collect();
+            // The last one first: none has its turn because another one has ended.
+            clients.iter().rev().for_each(|client| ping(client, 3));
+        },
     );
 }
 
