@@ -11,6 +11,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::clock;
 use crate::os::Ready;
 use crate::poller::{Events, Key, Poller, Target};
 use crate::sched::readiness::{Delivered, Readiness, Then};
@@ -24,14 +25,24 @@ pub(crate) struct Watch {
     events: Cell<Option<Box<Events>>>,
     /// When a busy worker looks next.
     next_ns: Cell<u64>,
+    /// How many sleeps come before the next that a spin precedes, and how many came before the last.
+    skip: Cell<u32>,
+    skips: Cell<u32>,
 }
 
 /// A busy worker looks for events about that often: a look that finds none costs 0.1 µs.
 const LOOK_NS: u64 = 500_000;
+const SKIPS_MAX: u32 = 255;
 
 impl Watch {
     pub(crate) fn new() -> Watch {
-        Watch { poller: OnceCell::new(), events: Cell::new(None), next_ns: Cell::new(0) }
+        Watch {
+            poller: OnceCell::new(),
+            events: Cell::new(None),
+            next_ns: Cell::new(0),
+            skip: Cell::new(0),
+            skips: Cell::new(0),
+        }
     }
 }
 
@@ -81,6 +92,42 @@ impl Core {
             self.collect(Some(in_time));
         }
         self.ready.len() > 0
+    }
+
+    /// Looks for events for as long as a wake costs, before a sleep that they are likely to end: who
+    /// sends would pay for that wake, and what was sent would wait for it. True: there is something
+    /// to do.
+    ///
+    /// After a spin in vain so many sleeps come without one: first one, then twice as many each
+    /// time; after one that has paid, half as many. Only for a worker that is alone: of several,
+    /// another one may wait for this processor.
+    pub(super) fn spins_for_events(&self) -> bool {
+        if self.shared.remotes.len() > 1 || !self.watches() || self.seeded.is_some() {
+            return false;
+        }
+        let watch = &self.watch;
+        if watch.skip.get() > 0 {
+            watch.skip.set(watch.skip.get() - 1);
+            return false;
+        }
+        let longest = self.shared.wake_cost_ns();
+        if self.until_next_deadline().is_some_and(|timer| timer.as_nanos() <= longest.into()) {
+            return false;
+        }
+        let begun = clock::now_ns();
+        while clock::now_ns() - begun < longest {
+            self.look_at_events();
+            if self.ready.len() > 0 || !self.mailbox().is_empty() {
+                watch.skips.set(watch.skips.get() / 2);
+                watch.skip.set(watch.skips.get());
+                return true;
+            }
+            // Who is about to send may wait for this processor.
+            std::thread::yield_now();
+        }
+        watch.skips.set((watch.skips.get() * 2 + 1).min(SKIPS_MAX));
+        watch.skip.set(watch.skips.get());
+        false
     }
 
     /// Waits for events, for at most `timeout`, and makes those ready who wait for them.

@@ -2,7 +2,8 @@
 //!
 //! The protocol, with its proof, is in `README.md` beside this file; the steps below carry its
 //! numbers. Nothing here polls while nobody runs: a worker sleeps until its next timer, until
-//! something is sent to it, or until it is picked to search.
+//! something is sent to it, or until it is picked to search. Spins before a sleep are as long as a
+//! wake costs, and only where they have paid lately.
 #![forbid(unsafe_code)]
 
 use std::sync::atomic::Ordering;
@@ -74,7 +75,7 @@ impl<C: Choices> Worker<C> {
             if self.search(core.searches_pay.get() || core.woken_by_other.get()) {
                 return true;
             }
-        } else if core.spins_for_own() {
+        } else if core.spins_for_own() || core.spins_for_events() {
             return true;
         }
         if core.tidy_up() {
@@ -289,7 +290,7 @@ impl Core {
     }
 
     /// How long until this worker must look round by itself.
-    fn until_next_deadline(&self) -> Option<Duration> {
+    pub(super) fn until_next_deadline(&self) -> Option<Duration> {
         // A virtual clock stands still while its worker sleeps, so no timer ends that sleep.
         let stands_still = self.seeded.as_ref().is_some_and(|run| run.has_virtual_time());
         let timer = if stands_still { None } else { self.wheel().next_deadline_ns() };
