@@ -25,7 +25,7 @@ pub(crate) struct Watch {
     events: Cell<Option<Box<Events>>>,
     /// When a busy worker looks next.
     next_ns: Cell<u64>,
-    /// How many sleeps come before the next that a spin precedes, and how many came before the last.
+    /// How many sleeps still come before the next spin, and how many do after one in vain.
     skip: Cell<u32>,
     skips: Cell<u32>,
 }
@@ -94,9 +94,9 @@ impl Core {
         self.ready.len() > 0
     }
 
-    /// Looks for events for as long as a wake costs, before a sleep that they are likely to end: who
-    /// sends would pay for that wake, and what was sent would wait for it. True: there is something
-    /// to do.
+    /// Looks for events for as long as a wake costs, before a sleep that they are likely to end:
+    /// who sends would pay for that wake, and what was sent would wait for it. True: there is
+    /// something to do.
     ///
     /// After a spin in vain so many sleeps come without one: first one, then twice as many each
     /// time; after one that has paid, half as many. Only for a worker that is alone: of several,
