@@ -15,6 +15,7 @@ use crate::clock;
 use crate::os::Ready;
 use crate::poller::{Events, Key, Poller, Target};
 use crate::sched::readiness::{Delivered, Readiness, Then};
+use crate::sched::trials::Trials;
 use crate::sched::woken::Woken;
 use crate::sched::worker::Core;
 
@@ -25,14 +26,14 @@ pub(crate) struct Watch {
     events: Cell<Option<Box<Events>>>,
     /// When a busy worker looks next.
     next_ns: Cell<u64>,
-    /// How many sleeps still come before the next spin, and how many do after one in vain.
-    skip: Cell<u32>,
-    skips: Cell<u32>,
+    /// Which sleeps come after a spin.
+    spins: Trials,
 }
 
 /// A busy worker looks for events about that often: a look that finds none costs 0.1 µs.
 const LOOK_NS: u64 = 500_000;
-const SKIPS_MAX: u32 = 255;
+/// After spins in vain, so many sleeps come at most without one.
+const VAIN_MAX: u32 = 255;
 
 impl Watch {
     pub(crate) fn new() -> Watch {
@@ -40,8 +41,7 @@ impl Watch {
             poller: OnceCell::new(),
             events: Cell::new(None),
             next_ns: Cell::new(0),
-            skip: Cell::new(0),
-            skips: Cell::new(0),
+            spins: Trials::default(),
         }
     }
 }
@@ -98,16 +98,13 @@ impl Core {
     /// who sends would pay for that wake, and what was sent would wait for it. True: there is
     /// something to do.
     ///
-    /// After a spin in vain so many sleeps come without one: first one, then twice as many each
-    /// time; after one that has paid, half as many. Only for a worker that is alone: of several,
-    /// another one may wait for this processor.
+    /// Only for a worker that is alone: of several, another one may wait for this processor.
     pub(super) fn spins_for_events(&self) -> bool {
         if self.shared.remotes.len() > 1 || !self.watches() || self.seeded.is_some() {
             return false;
         }
-        let watch = &self.watch;
-        if watch.skip.get() > 0 {
-            watch.skip.set(watch.skip.get() - 1);
+        let spins = &self.watch.spins;
+        if !spins.takes_this_one() {
             return false;
         }
         let longest = self.shared.wake_cost_ns();
@@ -118,15 +115,13 @@ impl Core {
         while clock::now_ns() - begun < longest {
             self.look_at_events();
             if self.ready.len() > 0 || !self.mailbox().is_empty() {
-                watch.skips.set(watch.skips.get() / 2);
-                watch.skip.set(watch.skips.get());
+                spins.note_paid();
                 return true;
             }
             // Who is about to send may wait for this processor.
             std::thread::yield_now();
         }
-        watch.skips.set((watch.skips.get() * 2 + 1).min(SKIPS_MAX));
-        watch.skip.set(watch.skips.get());
+        spins.note_vain(VAIN_MAX);
         false
     }
 

@@ -37,6 +37,7 @@ pub(crate) mod slot;
 pub(crate) mod sources;
 pub(crate) mod spawn;
 pub(crate) mod start;
+pub(crate) mod trials;
 pub(crate) mod turn;
 pub(crate) mod woken;
 pub(crate) mod worker;

@@ -282,8 +282,9 @@ impl Core {
     /// wait for a processor some may wait for another one, and only an idle one fetches them.
     fn stand_back(&self) {
         if self.watches() && self.seeded.is_none() {
-            let timer = self.until_next_deadline();
-            self.collect(Some(timer.map_or(STAND_BACK, |timer| timer.min(STAND_BACK))));
+            let timeout =
+                [self.until_next_deadline(), Some(STAND_BACK)].into_iter().flatten().min();
+            self.collect(timeout);
         } else {
             std::thread::yield_now();
         }

@@ -24,6 +24,7 @@ use std::ptr::NonNull;
 use std::sync::atomic;
 
 use crate::clock;
+use crate::sched::trials::Trials;
 use crate::sched::worker::{Core, Remote};
 use crate::task::Header;
 
@@ -40,9 +41,8 @@ const LEFT_TURNS: usize = 15;
 const MOMENT_NS: u64 = 1_000_000;
 /// How many moments it leaves a deque that has not been empty since.
 const MOMENTS_MAX: u32 = 8;
-/// After a moment in vain, a worker takes so many threads at once before it leaves the next one:
-/// first one, then twice as many each time, and no more than these.
-const SKIPS_MAX: u32 = 255;
+/// After moments in vain, a worker takes so many threads at once at most before it leaves the next.
+const VAIN_MAX: u32 = 255;
 
 /// How a worker has fared that left its deque to others.
 #[derive(Default)]
@@ -51,8 +51,8 @@ pub(crate) struct Leave {
     until_ns: Cell<u64>,
     /// What others had taken when it began.
     stolen: Cell<u64>,
-    skip: Cell<u32>,
-    skips: Cell<u32>,
+    /// Which moments are begun at all.
+    trials: Trials,
     /// The moments since the deque was empty.
     moments: Cell<u32>,
     /// Whether the thread that was taken last has come to wait for a descriptor. Such threads stay;
@@ -141,8 +141,7 @@ impl Core {
 
     fn leaves_a_moment(&self) -> bool {
         let leave = &self.leave;
-        if leave.skip.get() > 0 {
-            leave.skip.set(leave.skip.get() - 1);
+        if !leave.trials.takes_this_one() {
             return false;
         }
         let now = clock::now_ns();
@@ -163,10 +162,11 @@ impl Core {
             return true;
         }
         leave.until_ns.set(0);
-        let in_vain = stolen == leave.stolen.get();
-        let skips = if in_vain { (leave.skips.get() * 2 + 1).min(SKIPS_MAX) } else { 0 };
-        leave.skips.set(skips);
-        leave.skip.set(skips);
+        if stolen == leave.stolen.get() {
+            leave.trials.note_vain(VAIN_MAX);
+        } else {
+            leave.trials.start_over();
+        }
         false
     }
 

@@ -30,6 +30,7 @@ use crate::sched::seeded::Run;
 use crate::sched::share::Leave;
 use crate::sched::shared::{Phase, Shared};
 use crate::sched::slot::SlotCache;
+use crate::sched::trials::Trials;
 use crate::stack::{Pool, Stack};
 use crate::task::mailbox::{Mailbox, Pushed};
 use crate::task::numbers::BlockCache;
@@ -151,10 +152,8 @@ pub(crate) struct Core {
     pub(crate) left_turns: Cell<u32>,
     pub(crate) over_share: Cell<bool>,
     pub(super) leave: Leave,
-    /// Pushes to go until the next pick that nothing forces, and how many there were between the
-    /// last two; see [`Core::offered`].
-    pick_countdown: Cell<u32>,
-    pick_distance: Cell<u32>,
+    /// Which pushes come with a pick that nothing forces; see [`Core::offered`].
+    picks: Trials,
     stolen_at_pick: Cell<u64>,
     /// Whether the last search that could have spun has found work.
     pub(crate) searches_pay: Cell<bool>,
@@ -229,8 +228,7 @@ impl Core {
             left_turns: Cell::new(0),
             over_share: Cell::new(false),
             leave: Leave::default(),
-            pick_countdown: Cell::new(0),
-            pick_distance: Cell::new(0),
+            picks: Trials::default(),
             stolen_at_pick: Cell::new(0),
             searches_pay: Cell::new(false),
             woken_by_other: Cell::new(false),
@@ -382,11 +380,8 @@ impl Core {
         let idle = &self.shared.idle;
         if idle.must_pick() {
             self.shared.pick_searcher();
-        } else if idle.may_pick() {
-            match self.pick_countdown.get() {
-                0 => self.pick_by_choice(),
-                left => self.pick_countdown.set(left - 1),
-            }
+        } else if idle.may_pick() && self.picks.takes_this_one() {
+            self.pick_by_choice();
         }
     }
 
@@ -394,15 +389,11 @@ impl Core {
     fn pick_by_choice(&self) {
         // ORDERING: Relaxed; a heuristic.
         let stolen = self.remote().stolen.load(Ordering::Relaxed);
-        let distance = self.pick_distance.get();
-        let distance = if stolen != self.stolen_at_pick.get() {
-            distance / 2
+        if self.stolen_at_pick.replace(stolen) == stolen {
+            self.picks.note_vain(PICK_DISTANCE_MAX);
         } else {
-            (distance * 2 + 1).min(PICK_DISTANCE_MAX)
-        };
-        self.stolen_at_pick.set(stolen);
-        self.pick_distance.set(distance);
-        self.pick_countdown.set(distance);
+            self.picks.note_paid();
+        }
         self.shared.pick_searcher();
     }
 
