@@ -16,6 +16,7 @@ unset SYLVAN_SEED SYLVAN_SHUFFLE SYLVAN_TEST_SEEDS
 failed=()
 skipped=()
 passed=0
+reasons=
 
 skip() {
     echo "SKIPPED: $1"
@@ -24,15 +25,32 @@ skip() {
 
 # Runs one step, a function of this script called step_NAME.
 run() {
-    local name=$1 begun=$SECONDS
+    local name=$1 begun=$SECONDS log=$logs/step-$$.log status=0 out copier
     echo
     echo "=== $name"
-    if "step_$name"; then
+    exec {out}> >(tee "$log")
+    copier=$!
+    "step_$name" >&"$out" 2>&1 || status=1
+    exec {out}>&-
+    wait "$copier"
+    if [ "$status" -eq 0 ]; then
         passed=$((passed + 1))
         echo "=== $name: ok, $((SECONDS - begun)) s"
     else
         failed+=("$name")
+        reasons+=$(printf '\n=== why %s failed\n' "$name" && reason "$log")$'\n'
         echo "=== $name: FAILED, $((SECONDS - begun)) s"
+    fi
+    rm -f "$log"
+}
+
+# What a step's output says of its failure: what the tests that failed printed, or else its last
+# lines. It is printed again at the very end, for of a long output sometimes no more is left.
+reason() {
+    if grep -q '^failures:$' "$1"; then
+        sed -n '/^failures:$/,/^test result: /p' "$1" | head -c 6000
+    else
+        tail -n 30 "$1" | tail -c 3000
     fi
 }
 
@@ -90,7 +108,7 @@ choose() {
 
 summary() {
     local what
-    echo
+    echo "$reasons"
     for what in ${skipped[@]+"${skipped[@]}"}; do
         echo "SKIPPED: $what"
     done
