@@ -9,7 +9,9 @@ use std::time::Duration;
 use sylvan::sync::{Barrier, Event, Semaphore, WaitGroup};
 use sylvan::thread::{self, JoinHandle};
 use sylvan::{Mapping, Runtime};
-use sylvan_workspace::{OnDrop, in_child, in_every_runtime, outside, until};
+use sylvan_workspace::{
+    Wait, in_child, in_every_runtime, leave_waiting, outside, until, with_time_enough,
+};
 
 use sylvan_workspace::settle;
 
@@ -361,27 +363,15 @@ fn two_runtimes_and_a_kernel_thread_share_a_semaphore() {
 fn threads_that_are_leaked_where_they_wait_take_nothing_along() {
     const NAME: &str = "leaving::threads_that_are_leaked_where_they_wait_take_nothing_along";
     let child = in_child(NAME, &[], || {
-        let (semaphore, barrier) = (Arc::new(Semaphore::new(1)), Arc::new(Barrier::new(2)));
-        let runtime = Runtime::builder().mapping(Mapping::ManyToMany).workers(2);
-        let runtime = runtime.shutdown_timeout(Duration::from_millis(50)).build().unwrap();
-        let (begun, begins) = mpsc::channel();
-        // A destructor that waits while its thread unwinds cannot be unwound itself.
-        let clings = |waits: Box<dyn Fn() + Send>| {
-            let begun = begun.clone();
-            move || {
-                let _clings = OnDrop(waits);
-                begun.send(()).unwrap();
-                thread::park();
-            }
-        };
-        let (wanted, place) = (semaphore.clone(), barrier.clone());
-        let handle = runtime.handle();
-        drop(handle.spawn(clings(Box::new(move || wanted.acquire_many(2).forget()))));
-        drop(handle.spawn(clings(Box::new(move || _ = place.wait()))));
-        begins.recv().unwrap();
-        begins.recv().unwrap();
-        // Both are unwound, wait as they do so, and are leaked.
-        drop(runtime);
+        let (semaphore, barrier) = with_time_enough(|time| {
+            let (semaphore, barrier) = (Arc::new(Semaphore::new(1)), Arc::new(Barrier::new(2)));
+            let (wanted, place) = (semaphore.clone(), barrier.clone());
+            let waits: Vec<Wait> = vec![
+                Box::new(move || wanted.acquire_many(2).forget()),
+                Box::new(move || _ = place.wait()),
+            ];
+            leave_waiting(time, waits).then_some((semaphore, barrier))
+        });
         // Waits behind the one who wanted more, or comes when it has been leaked.
         semaphore.acquire().forget();
         let (done, dones) = mpsc::channel();

@@ -117,14 +117,15 @@ fn readiness_is_named_fairly() {
 #[test]
 fn none_of_several_senders_waits_in_vain_for_a_selection() {
     everywhere(|| {
-        const EACH: usize = 60;
         let (senders, receivers): (Vec<_>, Vec<_>) = (0..4).map(|_| bounded(0)).unzip();
         let mut counts = [0; 4];
         thread::scope(|scope| {
             for s in senders {
                 scope.spawn(move || while s.send(()).is_ok() {});
             }
-            for _ in 0..4 * EACH {
+            // How often each has a sender there is the scheduler's matter, and on a busy machine one
+            // may begin late. Whoever is passed over for ever lets the test hang.
+            while counts.contains(&0) || counts.iter().sum::<usize>() < 240 {
                 settle();
                 let mut choice = Select::new();
                 for receiver in &receivers {
@@ -137,7 +138,5 @@ fn none_of_several_senders_waits_in_vain_for_a_selection() {
             }
             drop(receivers);
         });
-        // How often each has a sender there is the scheduler's matter.
-        assert!(counts.iter().all(|count| *count > 0), "{counts:?}");
     });
 }

@@ -12,9 +12,10 @@ use std::time::Duration;
 use sylvan::__private::doors::live_stacks;
 use sylvan::net::unix::UnixStream;
 use sylvan::net::{TcpListener, TcpStream};
-use sylvan::{Mapping, Runtime, thread};
+use sylvan::thread;
 use sylvan_workspace::{
-    OnDrop, Shape, Watchdog, in_child, on_foreign_thread, process, until, with_every_runtime,
+    Shape, Wait, Watchdog, in_child, leave_kept, on_foreign_thread, process, until,
+    with_every_runtime, with_time_enough,
 };
 
 use super::{allowance, connected, many_to_many, with_std_unix_peer};
@@ -202,53 +203,6 @@ fn runtime_that_ends_unwinds_hundreds_of_waits_and_all_sockets_are_closed() {
     child.expect_success();
 }
 
-/// Has a thread wait in `wait` while it unwinds, so that the shutdown cannot unwind it from there,
-/// and lets the time of the shutdown pass. `meanwhile` runs when it has begun and its worker is
-/// kept from everything.
-fn leave_behind(wait: impl Fn() + Send + 'static, meanwhile: impl FnOnce()) {
-    let builder = Runtime::builder().mapping(Mapping::ManyToMany).workers(1);
-    let runtime = builder.shutdown_timeout(Duration::from_millis(200)).build().unwrap();
-    let [hold, held, let_go] = [(); 3].map(|()| Arc::<AtomicBool>::default());
-    let (begun, begins) = mpsc::channel();
-    let (started, starts) = mpsc::channel();
-    let holder_started = started.clone();
-    drop(runtime.handle().spawn(move || {
-        let _waits = OnDrop(|| {
-            begun.send(()).unwrap();
-            wait();
-        });
-        started.send(()).unwrap();
-        thread::park();
-    }));
-    let [holds, is_held, goes] = [&hold, &held, &let_go].map(Arc::clone);
-    drop(runtime.handle().spawn(move || {
-        holder_started.send(()).unwrap();
-        while !holds.load(SeqCst) {
-            // Whatever it is told, for the runtime ends meanwhile.
-            let _ = std::panic::catch_unwind(thread::yield_now);
-        }
-        is_held.store(true, SeqCst);
-        while !goes.load(SeqCst) {
-            std::thread::yield_now();
-        }
-    }));
-    // One that has not started is not unwound.
-    (0..2).for_each(|_| starts.recv().unwrap());
-    let drops = std::thread::spawn(move || drop(runtime));
-    // It is unwound by the shutdown, and waits then.
-    begins.recv().unwrap();
-    (0..20).for_each(|_| std::thread::yield_now());
-    hold.store(true, SeqCst);
-    // On a machine that is busy the time may be over before; then both are left behind, and the
-    // round says less.
-    while !held.load(SeqCst) && !drops.is_finished() {
-        std::thread::yield_now();
-    }
-    meanwhile();
-    drops.join().unwrap();
-    let_go.store(true, SeqCst);
-}
-
 /// One of another runtime hears of the byte, and wakes the one that has waited for longer; who can
 /// do no more with it, and is left behind with the wake.
 #[test]
@@ -258,12 +212,13 @@ fn wake_in_the_hands_of_a_waiter_that_is_left_behind_goes_to_another_one() {
     let child = in_child(NAME, &[], || {
         let runtime = many_to_many(1);
         for _ in 0..10 {
-            let (near, mut far) = with_std_unix_peer();
-            let (near, mut reads) = (Arc::new(near), None);
-            let waits = near.clone();
-            leave_behind(
-                move || drop((&*waits).read(&mut [0])),
-                || {
+            let (reads, _far) = with_time_enough(|time| {
+                let (near, mut far) = with_std_unix_peer();
+                let near = Arc::new(near);
+                let waits = near.clone();
+                let wait: Wait = Box::new(move || drop((&*waits).read(&mut [0])));
+                let mut reads = None;
+                let write = || {
                     let begun = Arc::new(AtomicBool::new(false));
                     let begins = begun.clone();
                     reads = Some(runtime.handle().spawn(move || {
@@ -272,10 +227,11 @@ fn wake_in_the_hands_of_a_waiter_that_is_left_behind_goes_to_another_one() {
                     }));
                     until(|| begun.load(SeqCst));
                     (0..20).for_each(|_| std::thread::yield_now());
-                    far.write_all(&[1]).unwrap();
-                },
-            );
-            reads.take().expect("it was begun").join().unwrap();
+                    far.write_all(&[1]).is_ok()
+                };
+                leave_kept(time, vec![wait], write).then_some((reads, far))
+            });
+            reads.expect("it was begun").join().unwrap();
         }
         println!("all were woken");
     });
@@ -287,12 +243,16 @@ fn wake_in_the_hands_of_a_waiter_that_is_left_behind_goes_to_another_one() {
 fn waiter_that_is_left_behind_takes_no_wake_from_the_others() {
     const NAME: &str = "faults::closing::waiter_that_is_left_behind_takes_no_wake_from_the_others";
     let child = in_child(NAME, &[], || {
-        let (near, far) = UnixStream::pair().unwrap();
-        let (near, far) = (Arc::new(near), Arc::new(far));
-        for _ in 0..3 {
-            let waits = near.clone();
-            leave_behind(move || drop((&*waits).read(&mut [0])), || ());
-        }
+        let (near, far) = with_time_enough(|time| {
+            let (near, far) = UnixStream::pair().unwrap();
+            let (near, far) = (Arc::new(near), Arc::new(far));
+            let are_left = (0..3).all(|_| {
+                let waits = near.clone();
+                let wait: Wait = Box::new(move || drop((&*waits).read(&mut [0])));
+                leave_kept(time, vec![wait], || true)
+            });
+            are_left.then_some((near, far))
+        });
         let runtime = many_to_many(2);
         for kind in 0..20 {
             let (near, far) = (near.clone(), far.clone());
