@@ -5,7 +5,7 @@
 use std::io::{ErrorKind, Read, Write};
 use std::net::Shutdown;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -203,8 +203,8 @@ fn runtime_that_ends_unwinds_hundreds_of_waits_and_all_sockets_are_closed() {
     child.expect_success();
 }
 
-/// One of another runtime hears of the byte, and wakes the one that has waited for longer; who can
-/// do no more with it, and is left behind with the wake.
+/// Two of another runtime are told of two bytes. The first to read leaves one, and wakes who has
+/// waited for the longest; who can do no more with it, and is left behind with the wake.
 #[test]
 fn wake_in_the_hands_of_a_waiter_that_is_left_behind_goes_to_another_one() {
     const NAME: &str = "faults::closing::wake_in_the_hands_of_a_waiter_that_is_left_behind_\
@@ -219,19 +219,18 @@ fn wake_in_the_hands_of_a_waiter_that_is_left_behind_goes_to_another_one() {
                 let wait: Wait = Box::new(move || drop((&*waits).read(&mut [0])));
                 let mut reads = None;
                 let write = || {
-                    let begun = Arc::new(AtomicBool::new(false));
-                    let begins = begun.clone();
-                    reads = Some(runtime.handle().spawn(move || {
-                        begins.store(true, SeqCst);
-                        (&*near).read_exact(&mut [0]).unwrap();
+                    reads = Some([(); 2].map(|()| {
+                        let near = near.clone();
+                        runtime.handle().spawn(move || (&*near).read_exact(&mut [0]).unwrap())
                     }));
-                    until(|| begun.load(SeqCst));
-                    (0..20).for_each(|_| std::thread::yield_now());
-                    far.write_all(&[1]).is_ok()
+                    // It has its turn after theirs, so both wait.
+                    runtime.handle().spawn(|| ()).join().unwrap();
+                    far.write_all(&[1, 2]).is_ok()
                 };
                 leave_kept(time, vec![wait], write).then_some((reads, far))
             });
-            reads.expect("it was begun").join().unwrap();
+            let reads = reads.expect("they were begun");
+            reads.into_iter().for_each(|reads| reads.join().unwrap());
         }
         println!("all were woken");
     });
