@@ -123,8 +123,8 @@ fn none_of_several_senders_waits_in_vain_for_a_selection() {
             for s in senders {
                 scope.spawn(move || while s.send(()).is_ok() {});
             }
-            // How often each has a sender there is the scheduler's matter, and on a busy machine one
-            // may begin late. Whoever is passed over for ever lets the test hang.
+            // How often each has a sender there is the scheduler's matter, and one may begin late
+            // on a busy machine. Whoever is passed over for ever lets the test hang.
             while counts.contains(&0) || counts.iter().sum::<usize>() < 240 {
                 settle();
                 let mut choice = Select::new();
