@@ -85,13 +85,22 @@ impl Core {
         }
     }
 
-    /// Whether a thread can run, if need be because its descriptor becomes ready in time. For a
-    /// seeded run in which none can.
+    /// Whether a thread can run, or mail is there, if need be because a descriptor becomes ready in
+    /// time, by the real clock. For a seeded run in which no thread can run.
+    ///
+    /// A signal ends the kernel's wait early, and so does a stop of the process, which may last for
+    /// longer than the time besides. So it waits on, and looks a last time when the time is over.
     pub(crate) fn finds_events(&self, in_time: Duration) -> bool {
-        if self.watches() {
-            self.collect(Some(in_time));
+        let (begun, mut left) = (clock::real_now_ns(), in_time);
+        while self.watches() {
+            self.collect(Some(left));
+            if self.ready.len() > 0 || self.has_mail() || left.is_zero() {
+                break;
+            }
+            let passed = Duration::from_nanos(clock::real_now_ns() - begun);
+            left = in_time.saturating_sub(passed);
         }
-        self.ready.len() > 0
+        self.ready.len() > 0 || self.has_mail()
     }
 
     /// Looks for events for as long as a wake costs, before a sleep that they are likely to end:

@@ -4,7 +4,9 @@
 
 use std::cell::Cell;
 use std::io::{ErrorKind, Read, Write};
+use std::os::unix::net::UnixStream as StdUnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::Command;
 use std::sync::{Mutex, mpsc};
 use std::time::Duration;
 
@@ -12,7 +14,7 @@ use sylvan::net::unix::{UnixDatagram, UnixListener, UnixStream};
 use sylvan::net::{TcpListener, TcpStream, UdpSocket};
 use sylvan::testing::{self, Plan};
 use sylvan::{thread, time};
-use sylvan_workspace::text_of;
+use sylvan_workspace::{in_child, text_of};
 
 use super::{SEEDS, STRATEGIES, free_address, in_either_order, tcp_pair, under_seeds, unix_pair};
 
@@ -190,6 +192,38 @@ fn timeout_of_a_socket_and_data_at_one_instant_come_in_either_order_and_lose_not
             in_time
         })
     });
+}
+
+/// Stops the parent, and lets it go on when it has come to a stop.
+const STOP: &str = "kill -STOP $PPID
+    until grep -q '^State:.T' /proc/$PPID/status; do :; done
+    kill -CONT $PPID";
+
+/// As by Ctrl-Z, or by a debugger: the kernel's wait for events ends early then.
+#[test]
+fn run_whose_process_is_stopped_waits_on_for_what_is_under_way() {
+    const NAME: &str = "net::time::run_whose_process_is_stopped_waits_on_for_what_is_under_way";
+    let child = in_child(NAME, &[], || {
+        Plan::new().run(0, || {
+            let (mut to, from) = StdUnixStream::pair().unwrap();
+            let mut from = UnixStream::from(from);
+            let (begun, begins) = mpsc::channel();
+            // The run does not know of it, as it knows nothing of the kernel's part in TCP.
+            let sends = std::thread::spawn(move || {
+                begins.recv().unwrap();
+                for _ in 0..5 {
+                    assert!(Command::new("sh").args(["-c", STOP]).status().unwrap().success());
+                }
+                to.write_all(&[7]).unwrap();
+            });
+            begun.send(()).unwrap();
+            let mut byte = [0];
+            from.read_exact(&mut byte).unwrap();
+            assert_eq!(byte, [7]);
+            sends.join().unwrap();
+        });
+    });
+    child.expect_success();
 }
 
 #[test]
