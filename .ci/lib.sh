@@ -23,15 +23,17 @@ skip() {
     skipped+=("$1")
 }
 
-# Runs one step, a function of this script called step_NAME.
+# Runs one step, a function of this script called step_NAME: here and not in a subshell, for it may
+# note what it skipped.
 run() {
-    local name=$1 begun=$SECONDS log=$logs/step-$$.log status=0 out copier
+    local name=$1 begun=$SECONDS log=$logs/step-$$.log status=0 copier
     echo
     echo "=== $name"
-    exec {out}> >(tee "$log")
+    rm -f "$log.pipe"
+    mkfifo "$log.pipe"
+    tee "$log" < "$log.pipe" &
     copier=$!
-    "step_$name" >&"$out" 2>&1 || status=1
-    exec {out}>&-
+    "step_$name" > "$log.pipe" 2>&1 || status=1
     wait "$copier"
     if [ "$status" -eq 0 ]; then
         passed=$((passed + 1))
@@ -41,7 +43,7 @@ run() {
         reasons+=$(printf '\n=== why %s failed\n' "$name" && reason "$log")$'\n'
         echo "=== $name: FAILED, $((SECONDS - begun)) s"
     fi
-    rm -f "$log"
+    rm -f "$log" "$log.pipe"
 }
 
 # What a step's output says of its failure: what the tests that failed printed, or else its last
