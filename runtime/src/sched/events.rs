@@ -91,16 +91,17 @@ impl Core {
     /// A signal ends the kernel's wait early, and so does a stop of the process, which may last for
     /// longer than the time besides. So it waits on, and looks a last time when the time is over.
     pub(crate) fn finds_events(&self, in_time: Duration) -> bool {
+        let has_found = || self.ready.len() > 0 || self.has_mail();
         let (begun, mut left) = (clock::real_now_ns(), in_time);
         while self.watches() {
             self.collect(Some(left));
-            if self.ready.len() > 0 || self.has_mail() || left.is_zero() {
+            if has_found() || left.is_zero() {
                 break;
             }
             let passed = Duration::from_nanos(clock::real_now_ns() - begun);
             left = in_time.saturating_sub(passed);
         }
-        self.ready.len() > 0 || self.has_mail()
+        has_found()
     }
 
     /// Looks for events for as long as a wake costs, before a sleep that they are likely to end:

@@ -225,7 +225,8 @@ fn wake_in_the_hands_of_a_waiter_that_is_left_behind_goes_to_another_one() {
                     }));
                     // It has its turn after theirs, so both wait.
                     runtime.handle().spawn(|| ()).join().unwrap();
-                    far.write_all(&[1, 2]).is_ok()
+                    far.write_all(&[1, 2]).unwrap();
+                    true
                 };
                 leave_kept(time, vec![wait], write).then_some((reads, far))
             });
